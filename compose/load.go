@@ -1,0 +1,341 @@
+package compose
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
+	"gopkg.in/yaml.v3"
+
+	"woodwork.dev/ww/model"
+	"woodwork.dev/ww/syntax"
+	"woodwork.dev/ww/templates"
+)
+
+// MainFile is the file that is looked for where none is named.
+const MainFile = "main.ww"
+
+// Request says what to load. The process environment is part of it, as it is
+// for docker compose: COMPOSE_FILE, COMPOSE_PROJECT_NAME, COMPOSE_PROFILES and
+// COMPOSE_ENV_FILES have the meaning that they have there.
+type Request struct {
+	Files    []string // .ww and compose files, in any order; "-" is Stdin, a compose file
+	Dir      string   // the project's folder; that of the first file if empty
+	Name     string   // the project's name
+	Profiles []string
+	EnvFiles []string
+	Stdin    io.Reader
+	Strict   bool             // what isn't known in .ww files is an error
+	Binary   templates.Binary // for the images
+}
+
+// Loaded is a project with where it comes from.
+type Loaded struct {
+	Project *types.Project // nil where Diagnostics has errors
+	Dir     string         // absolute
+	Files   []string       // absolute, in order
+
+	// Of the .ww files; nil where there are none.
+	Model     *model.Project
+	Generated *Generated
+	Sources   map[string][]byte // of .ww files, by name, for showing diagnostics
+
+	Diagnostics syntax.Diagnostics
+	// Unset are the variables that were interpolated and aren't set, sorted.
+	Unset []string
+
+	details types.ConfigDetails
+	options []func(*loader.Options)
+}
+
+// ErrNoFile is returned where no file was named and none was found.
+var ErrNoFile = errors.New("no main.ww and no compose file here or in a folder above")
+
+// Load reads, generates and merges. An error is something that no place in a
+// .ww file can be blamed for; everything else is in Diagnostics.
+func Load(ctx context.Context, req Request) (*Loaded, error) {
+	opts, err := projectOptions(req)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := opts.GetWorkingDir()
+	if err != nil {
+		return nil, err
+	}
+	l := &Loaded{Dir: dir, Sources: map[string][]byte{}}
+	l.details = types.ConfigDetails{WorkingDir: dir, Environment: opts.Environment}
+	name, explicit := projectName(opts, dir)
+	if err := l.read(req, opts.ConfigPaths, name); err != nil || l.Diagnostics.HasErrors() {
+		return l, err
+	}
+	unset := map[string]bool{}
+	l.options = append(l.options, func(o *loader.Options) {
+		o.SetProjectName(name, explicit)
+		o.Profiles = opts.Profiles()
+		o.ResolvePaths = true
+		watchUnset(o, unset)
+	})
+	l.Project, err = loader.LoadWithContext(ctx, l.details, l.options...)
+	if err != nil {
+		return l, tidy(err)
+	}
+	l.Project.ComposeFiles = l.Files
+	l.Unset = sortedSet(unset)
+	return l, nil
+}
+
+// projectOptions finds the files, and reads .env and the environment, in the
+// order in which docker compose does.
+func projectOptions(req Request) (*options, error) {
+	o, err := cli.NewProjectOptions(req.Files,
+		cli.WithWorkingDirectory(req.Dir),
+		cli.WithOsEnv,
+		withPWD,
+		cli.WithEnvFiles(req.EnvFiles...), cli.WithDotEnv,
+		cli.WithConfigFileEnv,
+		withMainFile,
+		withDefaultFile,
+		// The project's folder may be another one than the first guess.
+		cli.WithEnvFiles(req.EnvFiles...), cli.WithDotEnv,
+		cli.WithName(req.Name),
+	)
+	if err != nil {
+		return nil, tidy(err)
+	}
+	return &options{o, req.Profiles}, nil
+}
+
+type options struct {
+	*cli.ProjectOptions
+	profiles []string
+}
+
+// Profiles are those asked for, else COMPOSE_PROFILES.
+func (o *options) Profiles() []string {
+	if len(o.profiles) > 0 || o.Environment["COMPOSE_PROFILES"] == "" {
+		return o.profiles
+	}
+	var profiles []string
+	for _, s := range strings.Split(o.Environment["COMPOSE_PROFILES"], ",") {
+		profiles = append(profiles, strings.TrimSpace(s))
+	}
+	return profiles
+}
+
+func withPWD(o *cli.ProjectOptions) error {
+	if _, ok := o.Environment["PWD"]; ok {
+		return nil
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	return cli.WithEnv([]string{"PWD=" + wd})(o)
+}
+
+// withMainFile looks for main.ww upwards from the project's folder. A compose
+// file in a nearer folder wins; in the same folder, main.ww does.
+func withMainFile(o *cli.ProjectOptions) error {
+	if len(o.ConfigPaths) > 0 {
+		return nil
+	}
+	dir, err := o.GetWorkingDir()
+	if err != nil {
+		return err
+	}
+	for {
+		if isFile(filepath.Join(dir, MainFile)) {
+			o.ConfigPaths = []string{filepath.Join(dir, MainFile)}
+			return nil
+		}
+		for _, name := range cli.DefaultFileNames {
+			if isFile(filepath.Join(dir, name)) {
+				return nil
+			}
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return nil
+		}
+		dir = parent
+	}
+}
+
+func withDefaultFile(o *cli.ProjectOptions) error {
+	if len(o.ConfigPaths) > 0 {
+		return nil
+	}
+	if err := cli.WithDefaultConfigPath(o); err != nil || len(o.ConfigPaths) == 0 {
+		return ErrNoFile
+	}
+	return nil
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
+}
+
+// projectName gives the name and whether someone asked for it.
+func projectName(o *options, dir string) (string, bool) {
+	if o.Name != "" {
+		return o.Name, true
+	}
+	if n := o.Environment["COMPOSE_PROJECT_NAME"]; n != "" {
+		return n, true
+	}
+	name := loader.NormalizeProjectName(filepath.Base(dir))
+	if name == "" {
+		name = "ww"
+	}
+	return name, false
+}
+
+// read fills in the files' contents. All .ww files are one system, and their
+// compose file stands where the first of them is named.
+func (l *Loaded) read(req Request, paths []string, name string) error {
+	var parsed []*syntax.File
+	place := -1
+	for _, path := range paths {
+		if path == "-" {
+			content, err := io.ReadAll(req.Stdin)
+			if err != nil {
+				return fmt.Errorf("standard input: %w", err)
+			}
+			l.add("-", content)
+			continue
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(abs)
+		if err != nil {
+			return fileError(path, err)
+		}
+		if filepath.Ext(path) != ".ww" {
+			l.add(abs, content)
+			continue
+		}
+		shown := display(path)
+		f, diags := syntax.Parse(shown, content)
+		l.Sources[shown] = content
+		l.Diagnostics = append(l.Diagnostics, diags...)
+		parsed = append(parsed, f)
+		l.Files = append(l.Files, abs)
+		if place < 0 {
+			place = len(l.details.ConfigFiles)
+			l.details.ConfigFiles = append(l.details.ConfigFiles, types.ConfigFile{Filename: abs})
+		}
+	}
+	if place < 0 || l.Diagnostics.HasErrors() {
+		return nil
+	}
+	m, diags := model.Resolve(parsed...)
+	if req.Strict {
+		diags = model.Strict(diags)
+	}
+	l.Model = m
+	l.Diagnostics = append(l.Diagnostics, diags...)
+	if l.Diagnostics.HasErrors() {
+		return nil
+	}
+	gen, diags := Generate(m, Options{Name: name, Dir: l.Dir, Binary: req.Binary, Header: header(parsed)})
+	l.Generated = gen
+	l.Diagnostics = append(l.Diagnostics, diags...)
+	if gen != nil {
+		l.details.ConfigFiles[place].Content = gen.YAML
+	}
+	return nil
+}
+
+func (l *Loaded) add(name string, content []byte) {
+	l.Files = append(l.Files, name)
+	l.details.ConfigFiles = append(l.details.ConfigFiles, types.ConfigFile{Filename: name, Content: content})
+}
+
+// display is how a file is called in messages: as it was named, or, found in
+// the working folder, by its name alone.
+func display(path string) string {
+	if wd, err := os.Getwd(); err == nil && filepath.IsAbs(path) {
+		if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
+			return rel
+		}
+	}
+	return path
+}
+
+func fileError(path string, err error) error {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%s: no such file", path)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%s: no permission to read it", path)
+	}
+	return err
+}
+
+// watchUnset notes every variable that is asked for and isn't set.
+func watchUnset(o *loader.Options, unset map[string]bool) {
+	if o.Interpolate == nil || o.Interpolate.LookupValue == nil {
+		return
+	}
+	lookup := o.Interpolate.LookupValue
+	o.Interpolate.LookupValue = func(key string) (string, bool) {
+		v, ok := lookup(key)
+		if !ok {
+			unset[key] = true
+		}
+		return v, ok
+	}
+}
+
+func sortedSet(m map[string]bool) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// tidy gives compose-go's errors a form of one line.
+func tidy(err error) error {
+	msg := strings.TrimSpace(err.Error())
+	if !strings.Contains(msg, "\n") {
+		return err
+	}
+	lines := strings.Split(msg, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return errors.New(strings.Join(lines, " "))
+}
+
+// Uninterpolated gives the merged compose file with its variables as they were
+// written.
+func (l *Loaded) Uninterpolated(ctx context.Context) ([]byte, error) {
+	m, err := loader.LoadModelWithContext(ctx, l.details, append(l.options, func(o *loader.Options) {
+		o.SkipInterpolation = true
+		o.SkipResolveEnvironment = true
+	})...)
+	if err != nil {
+		return nil, tidy(err)
+	}
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(m); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), enc.Close()
+}

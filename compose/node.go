@@ -1,0 +1,153 @@
+package compose
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"woodwork.dev/ww/model"
+)
+
+// object builds a YAML mapping with its keys in the order they are set.
+type object struct{ node yaml.Node }
+
+func newObject() *object {
+	return &object{yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}}
+}
+
+// set adds a key, or gives the one that is there a new value. A nil value is
+// left out.
+func (o *object) set(key string, value *yaml.Node) *object {
+	if value == nil {
+		return o
+	}
+	if n := o.get(key); n != nil {
+		*n = *value
+		return o
+	}
+	o.node.Content = append(o.node.Content, text(key), value)
+	return o
+}
+
+// comment puts a comment above the key that was set last.
+func (o *object) comment(s string) *object {
+	o.node.Content[len(o.node.Content)-2].HeadComment = "# " + strings.ReplaceAll(s, "\n", "\n# ")
+	return o
+}
+
+func (o *object) get(key string) *yaml.Node {
+	for i := 0; i < len(o.node.Content); i += 2 {
+		if o.node.Content[i].Value == key {
+			return o.node.Content[i+1]
+		}
+	}
+	return nil
+}
+
+func (o *object) empty() bool { return len(o.node.Content) == 0 }
+
+// orNil gives the mapping, or nil when nothing was set.
+func (o *object) orNil() *yaml.Node {
+	if o.empty() {
+		return nil
+	}
+	return &o.node
+}
+
+// text is a string that Compose takes as it is: nothing in it is interpolated.
+func text(s string) *yaml.Node { return raw(strings.ReplaceAll(s, "$", "$$")) }
+
+// raw is a string in which Compose interpolates.
+func raw(s string) *yaml.Node {
+	n := &yaml.Node{}
+	n.SetString(s)
+	if n.Style != yaml.LiteralStyle && needsQuotes(s) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
+}
+
+// needsQuotes tells strings that would read as something else without quotes.
+func needsQuotes(s string) bool {
+	var v any
+	if err := yaml.Unmarshal([]byte(s), &v); err != nil {
+		return true
+	}
+	got, ok := v.(string)
+	// YAML 1.1, which older tools speak, has more words for true and false, and
+	// numbers with colons in them.
+	return !ok || got != s || strings.Contains("|y|n|yes|no|on|off|", "|"+strings.ToLower(s)+"|") || digitsAndColons(s)
+}
+
+func digitsAndColons(s string) bool {
+	return strings.Contains(s, ":") && strings.Trim(s, "0123456789:.") == ""
+}
+
+func boolean(b bool) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(b)}
+}
+
+func number(s string) *yaml.Node {
+	tag := "!!int"
+	if strings.ContainsAny(s, ".eE") {
+		tag = "!!float"
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: s}
+}
+
+func list(items ...*yaml.Node) *yaml.Node {
+	return &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: items}
+}
+
+// flow puts a list on one line.
+func flow(items ...*yaml.Node) *yaml.Node {
+	n := list(items...)
+	n.Style = yaml.FlowStyle
+	return n
+}
+
+func texts(items ...string) []*yaml.Node {
+	nodes := make([]*yaml.Node, 0, len(items))
+	for _, s := range items {
+		nodes = append(nodes, text(s))
+	}
+	return nodes
+}
+
+// value gives what the author wrote in the compose service's own vocabulary.
+// Variables stay variables.
+func value(v model.Value) *yaml.Node {
+	switch v := v.(type) {
+	case string:
+		return text(v)
+	case json.Number:
+		return number(v.String())
+	case bool:
+		return boolean(v)
+	case model.Ref:
+		return text(v.Name)
+	case model.Env:
+		return raw(interpolation(v))
+	case []model.Value:
+		n := list()
+		for _, it := range v {
+			n.Content = append(n.Content, value(it))
+		}
+		return n
+	case *model.Map:
+		o := newObject()
+		for _, f := range v.Fields {
+			o.set(f.Key, value(f.Value))
+		}
+		return &o.node
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
+}
+
+// interpolation writes a variable as Compose reads it.
+func interpolation(e model.Env) string {
+	e.Arg = strings.ReplaceAll(e.Arg, "$", "$$")
+	return e.String()
+}

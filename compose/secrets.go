@@ -1,0 +1,81 @@
+package compose
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// EnsureFolder makes the folder for what is generated beside a .ww file, which
+// git is told to leave alone.
+func EnsureFolder(dir string) error {
+	folder := filepath.Join(dir, Folder)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	ignore := filepath.Join(folder, ".gitignore")
+	if _, err := os.Stat(ignore); err == nil {
+		return nil
+	}
+	return os.WriteFile(ignore, []byte("# Made by ww: build contexts and the bus password. None of it belongs in a repository.\n*\n"), 0o644)
+}
+
+// EnsureBusPassword makes the project's bus password, once. The file is bound
+// into containers that run as users of their own, so it has to be readable to
+// everyone; the folder around it is open to its owner alone, which keeps
+// everyone else on this machine out.
+func EnsureBusPassword(dir string) error {
+	if err := EnsureFolder(dir); err != nil {
+		return err
+	}
+	name := filepath.Join(dir, filepath.FromSlash(BusPasswordFile))
+	folder := filepath.Dir(name)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(folder, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.Mode().IsRegular() && info.Size() > 0:
+		return nil
+	case err == nil && info.IsDir():
+		// An engine that was asked to bind a file that wasn't there made this.
+		if err := os.Remove(name); err != nil {
+			return fmt.Errorf("bus password: %w", err)
+		}
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("bus password: %w", err)
+	}
+	return writePassword(name)
+}
+
+// writePassword writes a new password in one step: another process sees all of
+// it or nothing, and the first of two wins.
+func writePassword(name string) error {
+	var b [24]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return fmt.Errorf("bus password: %w", err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return fmt.Errorf("bus password: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(hex.EncodeToString(b[:]) + "\n")
+	err = errors.Join(err, tmp.Chmod(0o444), tmp.Close())
+	if err != nil {
+		return fmt.Errorf("bus password: %w", err)
+	}
+	if err := os.Link(tmp.Name(), name); err != nil && !errors.Is(err, os.ErrExist) {
+		// Some file systems have no links.
+		if err := os.Rename(tmp.Name(), name); err != nil {
+			return fmt.Errorf("bus password: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package dockerx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/client"
+
+	"woodwork.dev/ww/runtime/deploy"
+)
+
+// fail turns an error of the engine, or of the way to it, into a
+// *deploy.EngineError that says what was being done and what to try. What ends
+// because ctx does stays a context error, and what is classified already stays
+// as it is.
+func (e *Engine) fail(ctx context.Context, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var classified *deploy.EngineError
+	if errors.As(err, &classified) {
+		return err
+	}
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		return fmt.Errorf("%s: %w", what, ctxErr)
+	}
+	kind, remedy := e.classify(err)
+	return &deploy.EngineError{Kind: kind, What: what, Err: plain(err), Remedy: remedy}
+}
+
+func (e *Engine) classify(err error) (deploy.ErrorKind, string) {
+	text := strings.ToLower(err.Error())
+	switch {
+	case isDiskFull(err, text):
+		return deploy.DiskFull, "free some space: 'docker system df' shows what takes it, 'docker system prune' removes what nothing uses"
+	case isUnreachable(err):
+		return e.unreachable(err)
+	case isPortTaken(text):
+		return deploy.PortTaken, portRemedy(err.Error())
+	case strings.Contains(text, "no such image"):
+		return deploy.NoImage, "build or pull the image first"
+	case isVersionMismatch(text):
+		return deploy.Other, "unset DOCKER_API_VERSION, or use an engine that speaks a newer API"
+	case errdefs.IsConflict(err), strings.Contains(text, activeEndpoints), strings.Contains(text, "already exists"):
+		return deploy.Conflict, "see what has the name or uses it: 'docker ps -a', 'docker network ls', 'docker volume ls'"
+	case errdefs.IsNotFound(err):
+		return deploy.NotFound, "it may have been removed in the meantime; run the command again"
+	}
+	return deploy.Other, "see the engine's log for more"
+}
+
+const activeEndpoints = "has active endpoints"
+
+// plain takes the client's prefixes off: they say nothing that Kind and What
+// don't.
+func plain(err error) error {
+	const prefix = "Error response from daemon: "
+	if msg := err.Error(); strings.HasPrefix(msg, prefix) {
+		return &shortError{strings.TrimPrefix(msg, prefix), err}
+	}
+	var dial *dialError
+	if errors.As(err, &dial) {
+		return dial.withCause()
+	}
+	return err
+}
+
+type shortError struct {
+	msg string
+	err error
+}
+
+func (e *shortError) Error() string { return e.msg }
+func (e *shortError) Unwrap() error { return e.err }
+
+// withCause adds the cause to the text, once no client reads it any more.
+func (e *dialError) withCause() error {
+	return fmt.Errorf("no engine answers at %s: %w", e.host, e.err)
+}
+
+func isDiskFull(err error, text string) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) ||
+		strings.Contains(text, "no space left on device") || strings.Contains(text, "not enough space on the disk")
+}
+
+func isUnreachable(err error) bool {
+	var dial *dialError
+	var netErr net.Error
+	return errors.As(err, &dial) || client.IsErrConnectionFailed(err) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.As(err, &netErr)
+}
+
+func isVersionMismatch(text string) bool {
+	return strings.Contains(text, "client version") &&
+		(strings.Contains(text, "too new") || strings.Contains(text, "too old"))
+}
+
+func (e *Engine) unreachable(err error) (deploy.ErrorKind, string) {
+	host := e.endpoint.host
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return deploy.Denied, fmt.Sprintf("join the group that owns %s ('sudo usermod -aG docker $USER', then log in again), or use a rootless engine", e.endpoint.address)
+	case e.endpoint.network == "unix" || e.endpoint.network == "npipe":
+		return deploy.Unreachable, fmt.Sprintf("start the engine behind %s ('sudo systemctl start docker', or Docker Desktop), or set DOCKER_HOST", host)
+	case e.endpoint.network == "ssh":
+		return deploy.Unreachable, fmt.Sprintf("check that 'ssh %s docker version' works", strings.TrimPrefix(host, "ssh://"))
+	}
+	return deploy.Unreachable, fmt.Sprintf("check that an engine listens at %s, that no firewall is in between, and that DOCKER_TLS_VERIFY and DOCKER_CERT_PATH suit it", host)
+}
+
+func isPortTaken(text string) bool {
+	return strings.Contains(text, "port is already allocated") ||
+		strings.Contains(text, "address already in use") ||
+		strings.Contains(text, "ports are not available") ||
+		strings.Contains(text, "all ports are allocated")
+}
+
+// takenPort finds the host port in an engine's words: the number after an
+// address, as in "Bind for 0.0.0.0:8080 failed".
+var takenPort = regexp.MustCompile(`(?i)(?:bind for|listen (?:tcp|udp)[46]?|failed to bind host port(?: for)?|exposing port (?:tcp|udp)) \S*?:(\d+)`)
+
+func portRemedy(msg string) string {
+	m := takenPort.FindStringSubmatch(msg)
+	if m == nil {
+		return "another program or container has the port; stop it, or publish another port"
+	}
+	return fmt.Sprintf("host port %s is in use by another program or container; stop it ('docker ps' shows containers, 'ss -ltnp' programs), or publish another port", m[1])
+}
+
+// unsupported says that keys of a service can't be honoured.
+func unsupported(service string, reasons ...string) error {
+	return &deploy.EngineError{
+		Kind:   deploy.Unsupported,
+		What:   "service " + service,
+		Err:    errors.New(strings.Join(reasons, "; ")),
+		Remedy: "remove what is named from the service, or change it; where the engine is too old, update it",
+	}
+}
+
+// invalid says that a service's configuration makes no sense to an engine.
+func invalid(service, format string, args ...any) error {
+	return &deploy.EngineError{
+		Kind:   deploy.Other,
+		What:   "service " + service,
+		Err:    fmt.Errorf(format, args...),
+		Remedy: "correct the service's configuration",
+	}
+}

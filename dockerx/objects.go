@@ -1,0 +1,152 @@
+package dockerx
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+
+	"woodwork.dev/ww/runtime/deploy"
+)
+
+// An engine may still count endpoints of containers that are gone. It catches
+// up within moments, or not at all.
+const (
+	activeEndpointsFor   = 5 * time.Second
+	activeEndpointsFirst = 25 * time.Millisecond
+	activeEndpointsMost  = 500 * time.Millisecond
+)
+
+// CreateNetwork implements deploy.Driver. That a network of this name exists
+// already is a Conflict.
+func (e *Engine) CreateNetwork(ctx context.Context, p *types.Project, key string) error {
+	n, ok := p.Networks[key]
+	if !ok {
+		return fmt.Errorf("create network: project %s declares no network %q", p.Name, key)
+	}
+	return e.call(ctx, "create network "+n.Name, func(c *client.Client) error {
+		if n.EnableIPv4 != nil && !atLeast(c, "1.47") {
+			return &deploy.EngineError{
+				Kind: deploy.Unsupported, What: "network " + key,
+				Err:    fmt.Errorf("enable_ipv4 needs engine API 1.47, and this engine speaks %s", c.ClientVersion()),
+				Remedy: "update the engine, or remove enable_ipv4",
+			}
+		}
+		hash, err := hashOf(n)
+		if err != nil {
+			return err
+		}
+		_, err = c.NetworkCreate(ctx, n.Name, network.CreateOptions{
+			Driver:     n.Driver,
+			Options:    n.DriverOpts,
+			Internal:   n.Internal,
+			Attachable: n.Attachable,
+			EnableIPv4: n.EnableIPv4,
+			EnableIPv6: n.EnableIPv6,
+			IPAM:       ipam(n.Ipam),
+			Labels: merged(n.Labels, n.CustomLabels, map[string]string{
+				labelNetwork: key, labelProject: p.Name, labelVersion: composeVersion, labelConfigHash: hash,
+			}),
+		})
+		return err
+	})
+}
+
+func ipam(cfg types.IPAMConfig) *network.IPAM {
+	if cfg.Driver == "" && len(cfg.Config) == 0 && len(cfg.Options) == 0 {
+		return nil
+	}
+	out := &network.IPAM{Driver: cfg.Driver, Options: cfg.Options}
+	for _, pool := range cfg.Config {
+		out.Config = append(out.Config, network.IPAMConfig{
+			Subnet: pool.Subnet, Gateway: pool.Gateway, IPRange: pool.IPRange, AuxAddress: pool.AuxiliaryAddresses,
+		})
+	}
+	return out
+}
+
+// RemoveNetwork implements deploy.Driver. While the engine says that the network
+// has active endpoints it tries again, for up to five seconds. One that is gone
+// already is no error.
+func (e *Engine) RemoveNetwork(ctx context.Context, nameOrID string) error {
+	return e.call(ctx, "remove network "+nameOrID, func(c *client.Client) error {
+		deadline := time.Now().Add(activeEndpointsFor)
+		for wait := activeEndpointsFirst; ; wait = min(2*wait, activeEndpointsMost) {
+			err := c.NetworkRemove(ctx, nameOrID)
+			if err == nil || errdefs.IsNotFound(err) {
+				return nil
+			}
+			if !strings.Contains(err.Error(), activeEndpoints) || time.Now().Add(wait).After(deadline) {
+				return err
+			}
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+}
+
+// CreateVolume implements deploy.Driver. An engine takes the creation of a
+// volume that exists for a success, and leaves the volume as it is.
+func (e *Engine) CreateVolume(ctx context.Context, p *types.Project, key string) error {
+	v, ok := p.Volumes[key]
+	if !ok {
+		return fmt.Errorf("create volume: project %s declares no volume %q", p.Name, key)
+	}
+	return e.call(ctx, "create volume "+v.Name, func(c *client.Client) error {
+		hash, err := volumeHash(v)
+		if err != nil {
+			return err
+		}
+		_, err = c.VolumeCreate(ctx, volume.CreateOptions{
+			Name:       v.Name,
+			Driver:     v.Driver,
+			DriverOpts: v.DriverOpts,
+			Labels: merged(v.Labels, v.CustomLabels, map[string]string{
+				labelVolume: key, labelProject: p.Name, labelVersion: composeVersion, labelConfigHash: hash,
+			}),
+		})
+		return err
+	})
+}
+
+func volumeHash(v types.VolumeConfig) (string, error) {
+	if v.Driver == "" {
+		v.Driver = "local"
+	}
+	return hashOf(v)
+}
+
+// RemoveVolume implements deploy.Driver. One that is gone already is no error;
+// one that a container has is a Conflict.
+func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
+	return e.call(ctx, "remove volume "+name, func(c *client.Client) error {
+		return gone(c.VolumeRemove(ctx, name, false))
+	})
+}
+
+// RemoveImage implements deploy.Driver. One that is gone already is no error;
+// one that a container uses is a Conflict.
+func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
+	return e.call(ctx, "remove image "+ref, func(c *client.Client) error {
+		_, err := c.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
+		return gone(err)
+	})
+}
+
+// gone takes 'not found' for a success.
+func gone(err error) error {
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,158 @@
+package dockerx
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/docker/api/types/versions"
+)
+
+// checkKeys refuses what can't be honoured: keys that no engine knows what to
+// do with, and those that the engine is too old for. All of them are named at
+// once.
+func checkKeys(s types.ServiceConfig, api string) error {
+	k := keyCheck{api: api}
+	k.neverSupported(s)
+	k.deploy(s.Deploy)
+	k.needNewer(s)
+	k.mounts(s)
+	k.networks(s)
+	if len(k.reasons) == 0 {
+		return nil
+	}
+	return unsupported(s.Name, k.reasons...)
+}
+
+// A keyCheck collects the keys of one service that can't be honoured.
+type keyCheck struct {
+	api     string
+	reasons []string
+}
+
+func (k *keyCheck) refuse(is bool, key, why string) {
+	if is {
+		k.reasons = append(k.reasons, fmt.Sprintf("%s is not supported: %s", key, why))
+	}
+}
+
+func (k *keyCheck) need(is bool, key, version string) {
+	if is && versions.LessThan(k.api, version) {
+		k.reasons = append(k.reasons, fmt.Sprintf("%s needs engine API %s, and this engine speaks %s", key, version, k.api))
+	}
+}
+
+func (k *keyCheck) neverSupported(s types.ServiceConfig) {
+	k.refuse(s.UseAPISocket, "use_api_socket", "no container gets at the engine's socket")
+	k.refuse(s.Provider != nil, "provider", "it runs outside the engine")
+	k.refuse(len(s.Models) > 0, "models", "it needs a model runner; run the model server as a service")
+	k.refuse(s.CredentialSpec != nil && s.CredentialSpec.Config != "", "credential_spec.config", "it needs a swarm; use file or registry")
+	k.refuse(s.Net != "", "net", "it has been replaced by network_mode")
+	k.refuse(s.LogDriver != "", "log_driver", "it has been replaced by logging.driver")
+	k.refuse(len(s.LogOpt) > 0, "log_opt", "it has been replaced by logging.options")
+	k.refuse(s.Dockerfile != "", "dockerfile", "it has been replaced by build.dockerfile")
+}
+
+// deploy refuses what only a scheduler could do.
+func (k *keyCheck) deploy(d *types.DeployConfig) {
+	if d == nil {
+		return
+	}
+	const scheduler = "it needs a scheduler, and this is one engine"
+	k.refuse(d.Mode != "" && d.Mode != "replicated", "deploy.mode: "+d.Mode, scheduler)
+	k.refuse(len(d.Labels) > 0, "deploy.labels", "they belong to a swarm's service; use labels")
+	p := d.Placement
+	k.refuse(len(p.Constraints)+len(p.Preferences) > 0 || p.MaxReplicas > 0, "deploy.placement", scheduler)
+	k.refuse(d.EndpointMode == "vip", "deploy.endpoint_mode: vip", scheduler)
+	if r := d.Resources.Reservations; r != nil {
+		k.refuse(r.NanoCPUs != 0, "deploy.resources.reservations.cpus", scheduler)
+		k.refuse(r.Pids != 0, "deploy.resources.reservations.pids", "there are only limits for it")
+		k.refuse(len(r.GenericResources) > 0, "deploy.resources.reservations.generic_resources", scheduler)
+	}
+	if l := d.Resources.Limits; l != nil {
+		k.refuse(len(l.Devices) > 0, "deploy.resources.limits.devices", "devices are reserved; use reservations")
+		k.refuse(len(l.GenericResources) > 0, "deploy.resources.limits.generic_resources", scheduler)
+	}
+	if r := d.RestartPolicy; r != nil {
+		k.refuse(r.Delay != nil && *r.Delay != 0, "deploy.restart_policy.delay", "the engine has a delay of its own, from 100 ms doubling to a minute")
+		k.refuse(r.Window != nil && *r.Window != 0, "deploy.restart_policy.window", "the engine takes a start for a success after 10 s")
+		k.refuse(r.MaxAttempts != nil && *r.MaxAttempts > 0 && r.Condition != "on-failure",
+			"deploy.restart_policy.max_attempts", "the engine counts attempts only with condition: on-failure")
+	}
+}
+
+func (k *keyCheck) needNewer(s types.ServiceConfig) {
+	k.need(s.Cgroup != "", "cgroup", "1.41")
+	k.need(s.Platform != "", "platform", "1.41")
+	k.need(len(s.Annotations) > 0, "annotations", "1.43")
+	k.need(len(s.Gpus) > 0, "gpus", "1.40")
+	for _, d := range s.Devices {
+		k.need(isCDI(d), "devices: "+d.Source, "1.44")
+	}
+	if h := s.HealthCheck; h != nil && h.StartInterval != nil {
+		k.need(true, "healthcheck.start_interval", "1.44")
+		k.refuse(h.StartPeriod == nil, "healthcheck.start_interval", "it is of use only with healthcheck.start_period")
+	}
+}
+
+func (k *keyCheck) mounts(s types.ServiceConfig) {
+	for _, v := range s.Volumes {
+		key := "volumes: " + v.Target
+		switch v.Type {
+		case types.VolumeTypeBind, types.VolumeTypeVolume, types.VolumeTypeTmpfs, types.VolumeTypeNamedPipe:
+		case types.VolumeTypeImage:
+			k.need(true, key+" (type image)", "1.48")
+		default:
+			k.refuse(true, key, fmt.Sprintf("type %q is not known to an engine without a swarm", v.Type))
+		}
+		k.refuse(v.Bind != nil && v.Type != types.VolumeTypeBind, key+" (bind)", "the mount is of type "+v.Type)
+		k.refuse(v.Volume != nil && v.Type != types.VolumeTypeVolume, key+" (volume)", "the mount is of type "+v.Type)
+		k.refuse(v.Tmpfs != nil && v.Type != types.VolumeTypeTmpfs, key+" (tmpfs)", "the mount is of type "+v.Type)
+		k.refuse(v.Image != nil && v.Type != types.VolumeTypeImage, key+" (image)", "the mount is of type "+v.Type)
+		k.need(v.Volume != nil && v.Volume.Subpath != "", key+" (volume.subpath)", "1.45")
+		k.bind(key, v.Bind)
+	}
+}
+
+func (k *keyCheck) bind(key string, b *types.ServiceVolumeBind) {
+	if b == nil {
+		return
+	}
+	switch b.Recursive {
+	case "", "enabled":
+	case "disabled":
+		k.need(true, key+" (bind.recursive)", "1.40")
+	case "readonly", "writable":
+		k.need(true, key+" (bind.recursive)", "1.44")
+	default:
+		k.refuse(true, key+" (bind.recursive)", fmt.Sprintf("%q is none of enabled, disabled, readonly, writable", b.Recursive))
+	}
+	recursive := b.Recursive != "" && b.Recursive != "enabled"
+	k.refuse(b.SELinux != "" && (recursive || !bool(b.CreateHostPath)), key+" (bind.selinux)",
+		"the engine relabels only where create_host_path is true and recursive isn't set")
+	k.refuse(recursive && bool(b.CreateHostPath) && versions.LessThan(k.api, "1.42"), key+" (bind.create_host_path)",
+		"with recursive it needs engine API 1.42; set it to false")
+}
+
+func (k *keyCheck) networks(s types.ServiceConfig) {
+	keys := make([]string, 0, len(s.Networks))
+	for n := range s.Networks {
+		keys = append(keys, n)
+	}
+	sort.Strings(keys)
+	primary := primaryNetwork(s)
+	k.refuse(s.NetworkMode != "" && len(s.Networks) > 0, "networks", "it can't be given with network_mode")
+	for _, n := range keys {
+		cfg := s.Networks[n]
+		if cfg == nil {
+			continue
+		}
+		k.need(cfg.InterfaceName != "", "networks."+n+".interface_name", "1.49")
+		k.need(cfg.GatewayPriority != 0, "networks."+n+".gw_priority", "1.48")
+		if cfg.MacAddress != "" && n != primary {
+			k.need(true, "networks."+n+".mac_address", "1.44")
+		}
+		k.refuse(n == primary && cfg.MacAddress != "" && s.MacAddress != "" && cfg.MacAddress != s.MacAddress,
+			"mac_address", "it contradicts networks."+n+".mac_address")
+	}
+}

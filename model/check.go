@@ -1,0 +1,167 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"woodwork.dev/ww/syntax"
+)
+
+// checkKeys reports unknown keys and values of the wrong shape.
+func (r *resolver) checkKeys(m *Map, keys []key, warnUnknown bool, what string) {
+	if m == nil {
+		return
+	}
+	for i := range m.Fields {
+		f := &m.Fields[i]
+		at := slices.IndexFunc(keys, func(k key) bool { return k.name == f.Key })
+		if at < 0 {
+			if warnUnknown {
+				r.unknownKey(f, keys, what)
+			}
+			continue
+		}
+		if !fits(f.Value, keys[at].is) {
+			r.errorf(f.At, "wrong-type", fmt.Sprintf("write %s", shapeNames[keys[at].is]), "%q of %s has to be %s", f.Key, what, shapeNames[keys[at].is])
+		}
+	}
+}
+
+func (r *resolver) unknownKey(f *Field, keys []key, what string) {
+	var names []string
+	for _, k := range keys {
+		names = append(names, k.name)
+	}
+	slices.Sort(names)
+	r.warnf(f.Span, "unknown-key", didYouMean(f.Key, names, "it is passed on as it is; known are "+strings.Join(names, ", ")),
+		"%s has no setting %q", what, f.Key)
+}
+
+// fits reports whether a value has the shape; a variable's value isn't known,
+// and fits wherever a scalar does.
+func fits(v Value, is shape) bool {
+	if v == nil || is == anything {
+		return true
+	}
+	if _, env := v.(Env); env {
+		return is != list && is != block && is != reference && is != references
+	}
+	switch is {
+	case list:
+		_, ok := v.([]Value)
+		return ok
+	case block:
+		_, ok := v.(*Map)
+		return ok
+	case boolean:
+		_, ok := v.(bool)
+		return ok
+	case reference:
+		_, ok := v.(Ref)
+		return ok
+	case references:
+		return isReferences(v)
+	case integer:
+		n, ok := v.(json.Number)
+		if !ok {
+			return false
+		}
+		_, err := strconv.ParseInt(n.String(), 10, 64)
+		return err == nil
+	case decimal:
+		_, ok := v.(json.Number)
+		return ok
+	case duration:
+		_, err := Duration(v)
+		return err == nil
+	case size:
+		_, err := Size(v)
+		return err == nil
+	case textOrList:
+		if _, ok := v.([]Value); ok {
+			return true
+		}
+	}
+	return isText(v)
+}
+
+func isText(v Value) bool {
+	switch v.(type) {
+	case string, json.Number:
+		return true
+	}
+	return false
+}
+
+func isReferences(v Value) bool {
+	items, ok := v.([]Value)
+	if !ok {
+		items = []Value{v}
+	}
+	return !slices.ContainsFunc(items, func(it Value) bool {
+		_, ok := it.(Ref)
+		return !ok
+	})
+}
+
+// Duration reads a value such as 30s or 1m30s; a bare number is seconds.
+func Duration(v Value) (time.Duration, error) {
+	s, ok := Scalar(v)
+	if !ok {
+		return 0, fmt.Errorf("no duration")
+	}
+	if n, err := strconv.ParseFloat(s, 64); err == nil && n >= 0 && n < 1e9 {
+		return time.Duration(n * float64(time.Second)), nil
+	}
+	d, err := time.ParseDuration(s)
+	if err == nil && d < 0 {
+		err = fmt.Errorf("a duration can't be negative")
+	}
+	return d, err
+}
+
+// Size reads a value such as 256m or 1.5g in bytes; a bare number is bytes.
+func Size(v Value) (int64, error) {
+	s, ok := Scalar(v)
+	if !ok {
+		return 0, fmt.Errorf("no size")
+	}
+	return units.RAMInBytes(s)
+}
+
+// checkRefKinds reports references to components of a kind that the setting
+// can't use.
+func (r *resolver) checkRefKinds(c *Component, k key, f *Field) {
+	if k.refs == nil {
+		return
+	}
+	walk(f.Value, func(v Value) {
+		ref, ok := v.(Ref)
+		if !ok {
+			return
+		}
+		if to := r.project.byName[ref.Name]; to != nil && to.Known && !slices.Contains(k.refs, to.Kind) {
+			r.errorf(ref.Span, "wrong-kind", fmt.Sprintf("refer to a component of kind %s", strings.Join(k.refs, " or ")),
+				"%q of %q has to be of kind %s, and %q is of kind %s", k.name, c.Name, strings.Join(k.refs, " or "), to.Name, to.Kind).
+				Related = []syntax.Related{{Span: to.Span, Message: "declared here"}}
+		}
+	})
+}
+
+// Strict turns the warnings about kinds, types and keys that aren't known into
+// errors.
+func Strict(ds syntax.Diagnostics) syntax.Diagnostics {
+	out := slices.Clone(ds)
+	for i := range out {
+		if slices.Contains([]string{"unknown-kind", "unknown-type", "unknown-key"}, out[i].Code) {
+			out[i].Severity = syntax.Error
+		}
+	}
+	return out
+}

@@ -1,0 +1,174 @@
+package model
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"woodwork.dev/ww/syntax"
+)
+
+// deployment checks one deployment, takes up its bus and the components that
+// it lists or brings along.
+func (r *resolver) deployment(d *Deployment) {
+	r.checkKeys(d.Settings, deploymentKeys[d.Kind], true, "a "+d.Kind+" deployment")
+	if f := d.Settings.Field("message_bus"); f != nil {
+		r.setBus(r.busValue(f))
+	}
+	f := d.Settings.Field("components")
+	if f == nil {
+		return
+	}
+	switch v := f.Value.(type) {
+	case []Value:
+		for _, it := range v {
+			r.list(d, it, f.At)
+		}
+	case Ref, string:
+		r.list(d, v, f.At)
+	case *Map:
+		for _, e := range v.Fields {
+			r.container(d, e)
+		}
+	}
+}
+
+func (r *resolver) list(d *Deployment, item Value, at syntax.Span) {
+	name, ok := Scalar(item)
+	if !ok {
+		r.errorf(at, "bad-component", "list names, as in `components: [a, b]`", "%q lists something that is no name", d.Name)
+		return
+	}
+	if ref, ok := item.(Ref); ok {
+		at = ref.Span
+		if !r.known(ref) {
+			return
+		}
+	} else if r.project.byName[name] == nil {
+		r.errorf(at, "unknown-reference", didYouMean(name, r.names, "declare it"), "nothing is declared as %q", name)
+		return
+	}
+	r.take(d, name, at)
+}
+
+// take gives a component to a deployment.
+func (r *resolver) take(d *Deployment, name string, at syntax.Span) {
+	switch other := r.listed[name]; other {
+	case nil:
+		r.listed[name] = d
+		d.Listed = append(d.Listed, name)
+	case d:
+	default:
+		r.errorf(at, "two-deployments", "list it in one of them", "%q is in two deployments, %q and %q", name, other.Name, d.Name)
+	}
+}
+
+// container takes up an entry of `components = { name = {…} }`.
+func (r *resolver) container(d *Deployment, e Field) {
+	m, ok := e.Value.(*Map)
+	if !ok {
+		r.errorf(e.At, "bad-container", "write `"+e.Key+" = { image = \"…\" }`", "%q has to be a block in the compose service's vocabulary", e.Key)
+		return
+	}
+	if e.Key == BusService || !serviceName.MatchString(e.Key) {
+		r.errorf(e.Span, "bad-name", "use letters, digits, '.', '_' and '-'; \""+BusService+"\" is the bus", "%q can't be the name of a container", e.Key)
+		return
+	}
+	c := r.project.byName[e.Key]
+	if c == nil {
+		if _, image := m.Get("image"); !image {
+			if _, build := m.Get("build"); !build {
+				r.errorf(e.Span, "missing-key", "add `image` or `build`, or declare a component of that name",
+					"%q is a container of its own and has no image", e.Key)
+			}
+		}
+		c = &Component{
+			Name: e.Key, Kind: "container", Type: "", Known: true, Built: true,
+			Phase: PhaseComponents, Settings: &Map{}, Span: e.Span,
+		}
+		r.project.Components = append(r.project.Components, c)
+		r.project.byName[c.Name] = c
+		r.names = append(r.names, c.Name)
+	}
+	walk(m, func(v Value) {
+		if ref, ok := v.(Ref); ok {
+			r.known(ref)
+		}
+	})
+	c.Override = m
+	r.take(d, e.Key, e.Span)
+}
+
+func (r *resolver) setBus(b *Bus) {
+	if b == nil {
+		return
+	}
+	r.checkKeys(b.Settings, busKeys[b.Kind], true, "a "+b.Kind+" bus")
+	r.checkURL(b)
+	if first := r.project.Bus; first != nil {
+		r.errorf(b.Span, "two-buses", "one system has one bus: keep one of them", "there are two message buses").
+			Related = []syntax.Related{{Span: first.Span, Message: "first declared here"}}
+		return
+	}
+	r.project.Bus = b
+}
+
+// busValue reads the value of `message_bus`: a typed block or a URL.
+func (r *resolver) busValue(f *Field) *Bus {
+	switch v := f.Value.(type) {
+	case *Map:
+		if len(v.Head) == 1 && slices.Contains(busKinds, v.Head[0]) {
+			return busFromBlock(v.Head[0], v, f.Span)
+		}
+		r.errorf(f.At, "bad-bus", "write `message_bus = redis { }`; buses are "+strings.Join(busKinds, ", "), "there is no such message bus")
+	case string:
+		u, err := url.Parse(v)
+		if err != nil {
+			r.errorf(f.At, "bad-bus", "write a URL such as redis://host:6379", "the message bus's URL can't be read")
+			return nil
+		}
+		kind := map[string]string{"redis": "redis", "rediss": "redis", "nats": "nats", "tls": "nats", "memory": "memory"}[u.Scheme]
+		if kind == "" {
+			r.errorf(f.At, "bad-bus", "begin with redis://, rediss://, nats:// or memory://", "%q is no message bus", u.Scheme+"://")
+			return nil
+		}
+		return &Bus{Kind: kind, URL: v, Settings: &Map{}, Span: f.Span}
+	case Env:
+		return &Bus{Kind: "redis", URL: v, Settings: &Map{}, Span: f.Span}
+	case Ref:
+		if slices.Contains(busKinds, v.Name) {
+			r.errorf(f.At, "bad-bus", fmt.Sprintf("write `message_bus = %s {}`", v.Name), "a message bus needs a block")
+			return nil
+		}
+		r.errorf(f.At, "bad-bus", "write `message_bus = redis { }`; buses are "+strings.Join(busKinds, ", "), "%q is no message bus", v.Name)
+	default:
+		r.errorf(f.At, "bad-bus", "write `message_bus = redis { }` or a URL", "this is no message bus")
+	}
+	return nil
+}
+
+func busFromBlock(kind string, m *Map, at syntax.Span) *Bus {
+	b := &Bus{Kind: kind, Settings: m, Span: at}
+	for _, k := range []string{"url", kind + "_url"} {
+		if v, ok := m.Get(k); ok && b.URL == nil {
+			b.URL = v
+		}
+	}
+	return b
+}
+
+func (r *resolver) checkURL(b *Bus) {
+	s, ok := b.URL.(string)
+	if !ok {
+		return
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || (u.Host == "" && b.Kind != "memory") {
+		r.errorf(b.Span, "bad-bus", "write a URL such as redis://host:6379", "the message bus's URL can't be read")
+		return
+	}
+	if _, has := u.User.Password(); has {
+		r.warnf(b.Span, "password-in-file", "keep it in a variable: `url = $REDIS_URL`", "the message bus's URL holds a password")
+	}
+}

@@ -1,0 +1,299 @@
+package model
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+
+	"woodwork.dev/ww/syntax"
+)
+
+// BusService is the name of the bus among the services: no component may have it.
+const BusService = "message-bus"
+
+// Resolve gives the project that the files declare together. Every mistake is
+// reported once, in order of its place; the project is usable only where none
+// is an error.
+func Resolve(files ...*syntax.File) (*Project, syntax.Diagnostics) {
+	r := &resolver{
+		project: &Project{byName: map[string]*Component{}},
+		decls:   map[string]*syntax.Decl{},
+		listed:  map[string]*Deployment{},
+	}
+	for _, f := range files {
+		for _, d := range f.Decls {
+			r.declare(d)
+		}
+	}
+	for _, d := range r.project.Deployments {
+		r.deployment(d)
+	}
+	for _, c := range r.project.Components {
+		r.component(c)
+	}
+	r.assign()
+	if !r.diags.HasErrors() {
+		r.order()
+	}
+	r.sortByPlace(files)
+	return r.project, r.diags
+}
+
+type resolver struct {
+	project *Project
+	decls   map[string]*syntax.Decl
+	names   []string               // of components, for suggestions
+	listed  map[string]*Deployment // which deployment names a component
+	diags   syntax.Diagnostics
+}
+
+func (r *resolver) errorf(at syntax.Span, code, remedy, format string, args ...any) *syntax.Diagnostic {
+	return r.report(syntax.Error, at, code, remedy, format, args...)
+}
+
+func (r *resolver) warnf(at syntax.Span, code, remedy, format string, args ...any) *syntax.Diagnostic {
+	return r.report(syntax.Warning, at, code, remedy, format, args...)
+}
+
+func (r *resolver) report(s syntax.Severity, at syntax.Span, code, remedy, format string, args ...any) *syntax.Diagnostic {
+	r.diags = append(r.diags, syntax.Diagnostic{
+		Severity: s, Code: code, Span: at, Message: fmt.Sprintf(format, args...), Remedy: remedy,
+	})
+	return &r.diags[len(r.diags)-1]
+}
+
+// sortByPlace orders the diagnostics by file, in the order given, and place.
+func (r *resolver) sortByPlace(files []*syntax.File) {
+	index := map[string]int{}
+	for i, f := range files {
+		index[f.Name] = i
+	}
+	sort.SliceStable(r.diags, func(i, j int) bool {
+		a, b := r.diags[i].Span, r.diags[j].Span
+		if a.File != b.File {
+			return index[a.File] < index[b.File]
+		}
+		return a.Start.Offset < b.Start.Offset
+	})
+}
+
+// declare takes up one declaration under its name.
+func (r *resolver) declare(d *syntax.Decl) {
+	if d.Name.Text == "" || len(d.Head) == 0 {
+		return // the parser has said why
+	}
+	if first := r.decls[d.Name.Text]; first != nil {
+		r.errorf(d.Name.Span, "duplicate-name", "give one of them another name", "%q is declared twice", d.Name.Text).
+			Related = []syntax.Related{{Span: first.Name.Span, Message: "first declared here"}}
+		return
+	}
+	r.decls[d.Name.Text] = d
+	head := headWords(d.Head)
+	switch {
+	case head[1] == "" && d.Name.Text == "message_bus" && slices.Contains(busKinds, head[0]):
+		r.setBus(busFromBlock(head[0], convertBlock(d.Body), d.Name.Span))
+	case head[1] == "" && slices.Contains(deploymentKinds, head[0]):
+		r.addDeployment(d, head[0])
+	case head[0] == "vm" && slices.Contains(deploymentKinds, head[1]):
+		r.addDeployment(d, head[1])
+	default:
+		r.addComponent(d, head)
+	}
+}
+
+func headWords(words []syntax.Word) [2]string {
+	var head [2]string
+	for i := range min(len(words), 2) {
+		head[i] = words[i].Text
+	}
+	return head
+}
+
+func (r *resolver) addDeployment(d *syntax.Decl, kind string) {
+	r.project.Deployments = append(r.project.Deployments, &Deployment{
+		Name: d.Name.Text, Kind: kind, Settings: convertBlock(d.Body), Span: d.Name.Span,
+	})
+}
+
+// serviceName is what Compose takes as the name of a service; `ww` also gives
+// it to containers and host names, where the first character counts.
+var serviceName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
+
+func (r *resolver) addComponent(d *syntax.Decl, head [2]string) {
+	at := d.Name.Span
+	if d.Name.Text == BusService {
+		r.errorf(at, "reserved-name", "give the component another name", "%q is the name of the bus", d.Name.Text)
+	} else if !serviceName.MatchString(d.Name.Text) {
+		r.errorf(at, "bad-name", "use letters, digits, '.', '_' and '-', beginning with a letter or a digit",
+			"%q can't be the name of a service", d.Name.Text)
+	} else if len(d.Name.Text) > 63 {
+		r.errorf(at, "bad-name", "names become host names: use at most 63 characters", "the name is too long")
+	}
+	c := &Component{Name: d.Name.Text, Phase: PhaseComponents, Settings: convertBlock(d.Body), Span: at}
+	c.Kind, c.Type = head[0], head[1]
+	if head[1] == "" {
+		if s, ok := shorthands[head[0]]; ok {
+			c.Kind, c.Type = s[0], s[1]
+		}
+	}
+	if a, ok := aliases[c.Kind]; ok {
+		c.Kind = a
+	}
+	r.checkKind(c, d.Head)
+	r.project.Components = append(r.project.Components, c)
+	r.project.byName[c.Name] = c
+	r.names = append(r.names, c.Name)
+}
+
+func (r *resolver) checkKind(c *Component, head []syntax.Word) {
+	k, ok := kinds[c.Kind]
+	if !ok {
+		known := append(slices.Sorted(maps.Keys(kinds)), deploymentKinds...)
+		known = append(known, slices.Sorted(maps.Keys(shorthands))...)
+		r.warnf(head[0].Span, "unknown-kind", didYouMean(c.Kind, known, "kinds are "+strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")),
+			"there is no kind of component %q", c.Kind)
+		return
+	}
+	c.Phase = k.phase
+	if c.Type == "" {
+		r.errorf(head[0].Span, "missing-type", fmt.Sprintf("write one of: %s", joinHeads(c.Kind, k)),
+			"%q needs a type", c.Kind)
+		return
+	}
+	s, ok := k.types[c.Type]
+	if !ok {
+		at := head[len(head)-1].Span
+		r.warnf(at, "unknown-type", didYouMean(c.Type, slices.Sorted(maps.Keys(k.types)), "there are: "+joinHeads(c.Kind, k)),
+			"there is no %q of type %q", c.Kind, c.Type)
+		return
+	}
+	c.Known, c.Built = true, s.built
+}
+
+func joinHeads(name string, k kind) string {
+	var heads []string
+	for _, t := range slices.Sorted(maps.Keys(k.types)) {
+		heads = append(heads, name+" "+t)
+	}
+	return strings.Join(heads, ", ")
+}
+
+// didYouMean gives a remedy for a name that isn't one of those known.
+func didYouMean(name string, known []string, otherwise string) string {
+	if s := syntax.Suggest(name, known); s != "" {
+		return fmt.Sprintf("did you mean %q?", s)
+	}
+	return otherwise
+}
+
+// component checks the settings of one component and takes its routes and
+// references from them.
+func (r *resolver) component(c *Component) {
+	keys := common
+	if c.Known {
+		keys = append(slices.Clone(common), kinds[c.Kind].types[c.Type].keys...)
+	}
+	r.checkKeys(c.Settings, keys, c.Known, c.Kind+" "+c.Type)
+	for _, k := range keys {
+		f := c.Settings.Field(k.name)
+		if f == nil {
+			if k.required {
+				r.errorf(c.Span, "missing-key", fmt.Sprintf("add `%s: …`", k.name), "%s %q needs %q", c.Kind+" "+c.Type, c.Name, k.name)
+			}
+			continue
+		}
+		r.checkRefKinds(c, k, f)
+	}
+	r.routes(c)
+	seen := map[string]bool{c.Name: true}
+	for _, f := range c.Settings.Fields {
+		if f.Key == "to" {
+			continue
+		}
+		walk(f.Value, func(v Value) {
+			if ref, ok := v.(Ref); ok && r.known(ref) && !seen[ref.Name] {
+				seen[ref.Name] = true
+				c.Needs = append(c.Needs, ref.Name)
+			} else if ok && ref.Name == c.Name {
+				r.errorf(ref.Span, "self-reference", "a component can't be part of its own configuration", "%q refers to itself", c.Name)
+			}
+		})
+	}
+	if res := c.Settings.Map("resources"); res != nil {
+		for _, f := range res.Fields {
+			if !slices.Contains(resourceKeys, f.Key) {
+				r.warnf(f.Span, "unknown-key", didYouMean(f.Key, resourceKeys, "resources are: "+strings.Join(resourceKeys, ", ")),
+					"resources have no %q", f.Key)
+			}
+		}
+	}
+}
+
+// known reports whether a reference names a component, and says so if not.
+func (r *resolver) known(ref Ref) bool {
+	if r.project.byName[ref.Name] != nil {
+		return true
+	}
+	if d := r.decls[ref.Name]; d != nil {
+		r.errorf(ref.Span, "wrong-reference", "refer to a component", "%q is no component", ref.Name)
+		return false
+	}
+	remedy := didYouMean(ref.Name, r.names, fmt.Sprintf("declare it, or write it in quotes if you mean the text %q", ref.Name))
+	r.errorf(ref.Span, "unknown-reference", remedy, "nothing is declared as %q", ref.Name)
+	return false
+}
+
+// routes reads `to`: references and strings, one or a list.
+func (r *resolver) routes(c *Component) {
+	f := c.Settings.Field("to")
+	if f == nil {
+		return
+	}
+	items, ok := f.Value.([]Value)
+	if !ok {
+		items = []Value{f.Value}
+	}
+	seen := map[string]bool{}
+	add := func(list *[]string, name string) {
+		if !seen[name] {
+			seen[name] = true
+			*list = append(*list, name)
+		}
+	}
+	for i, it := range items {
+		at := f.At
+		if i < len(f.Items) {
+			at = f.Items[i]
+		}
+		switch it := it.(type) {
+		case Ref:
+			if r.known(it) {
+				add(&c.To, it.Name)
+			}
+		case string:
+			if r.project.byName[it] != nil {
+				add(&c.To, it)
+				continue
+			}
+			r.warnf(at, "topic", didYouMean(it, r.names, "nothing to do if it is meant as a topic; a component is named without quotes"),
+				"%q names no component: results are published on the topic %q", it, it)
+			add(&c.Topics, it)
+		case nil:
+		default:
+			r.errorf(at, "bad-route", "name components, as in `to: [a, b]`, or topics in quotes", "`to` of %q can't be this", c.Name)
+		}
+	}
+}
+
+// assign gives each component its deployment.
+func (r *resolver) assign() {
+	rest := r.project.Deployment("deployment")
+	for _, c := range r.project.Components {
+		if c.Deployment = r.listed[c.Name]; c.Deployment == nil {
+			c.Deployment = rest
+		}
+	}
+}

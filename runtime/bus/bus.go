@@ -1,0 +1,156 @@
+// Package bus is the contract between components and whatever carries their
+// messages. Backends live in packages of their own below this one; the suite
+// that all of them pass is bustest.
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// Bus carries messages. All methods may be called at the same time.
+//
+// A lost connection is not an error of a handler: Publish waits up to its
+// context's deadline, and Consume resumes when the bus is back.
+type Bus interface {
+	// Publish returns when the bus has the messages: from then on they survive
+	// the death of the sender. A message without an id gets one; publishing an
+	// id twice is harmless for whoever consumes. Where ctx has no deadline it
+	// waits for the bus for at most DefaultPublishWait. ErrStopped after
+	// StopAccepting, ErrTooLarge for a message beyond MaxMessageBytes; then,
+	// and where a message is invalid, none of them is published.
+	Publish(ctx context.Context, ms ...Message) error
+
+	// Consume calls the handler for each message of the target until ctx is
+	// done, then lets the running handlers finish (their own context is not
+	// ended by ctx; see Consumer.Grace), and returns nil. ready, where it
+	// isn't nil, is called once, when messages can arrive.
+	//
+	// A component's queue and its topics outlive Consume: what is published
+	// while no replica is there waits for the next one.
+	Consume(ctx context.Context, c Consumer, ready func()) error
+
+	// Request publishes m with a fresh inbox as its ReplyTo and returns the
+	// answers as they come: chunks first, the whole answer last. The stream
+	// ends with the first message that isn't a chunk. Close it when done.
+	Request(ctx context.Context, m Message) (Replies, error)
+
+	// Gather keeps part under key and returns all parts that are there,
+	// itself included. What is gathered expires ttl after the last call. It is
+	// how a component waits for several messages without holding them in its
+	// own memory; calling it again for a part it has seen changes nothing.
+	Gather(ctx context.Context, key, part string, value json.RawMessage, ttl time.Duration) (map[string]json.RawMessage, error)
+
+	// StopAccepting makes further calls of Publish and Request in this process
+	// fail with ErrStopped, but for what handlers emit: their outputs, and
+	// what they publish with the context that they were called with.
+	StopAccepting()
+
+	// Drain waits until nothing is queued, in flight or waiting for a retry,
+	// or until ctx is done, and reports what is left per component: nothing
+	// when all is drained. Running out of time isn't an error; being unable
+	// to tell what is left is one.
+	Drain(ctx context.Context) (map[string]int64, error)
+
+	// Stats tells what each component that has a queue has in it.
+	Stats(ctx context.Context) (map[string]Stats, error)
+
+	// DeadLetters returns the newest dead letters of a component, the last one
+	// first, at most limit of them (100 if limit is not positive).
+	DeadLetters(ctx context.Context, component string, limit int) ([]DeadLetter, error)
+
+	// Dropped tells how many messages were published on topics that nobody
+	// subscribes to. They are dropped by design.
+	Dropped(ctx context.Context) (int64, error)
+
+	// Healthy returns nil, or the reason why the bus can't be used now.
+	Healthy(ctx context.Context) error
+
+	// Close ends all that the bus started in this process and waits for it:
+	// running handlers finish as they do when the context of Consume is done.
+	// What is queued stays where the backend keeps it. ErrClosed afterwards.
+	Close() error
+}
+
+// Replies is a stream of answers to one request.
+type Replies interface {
+	// Next returns the next answer, io.EOF after the last one, or the
+	// context's error.
+	Next(ctx context.Context) (Message, error)
+	Close() error
+}
+
+// Handler handles one message. What it returns in outputs is put on the bus in
+// one step with the acknowledgement of m; ids of outputs that have none are
+// derived from m's id, so that a message handled twice has its results on the
+// bus once. An error makes the message be tried again after a delay, up to its
+// MaxRetries, then it goes to the dead letters; so does a panic.
+//
+// A message that is delivered at most once isn't tried again: it goes to the
+// dead letters with the first error.
+type Handler func(ctx context.Context, m Message) (outputs []Message, err error)
+
+// Consumer describes one replica of a component that takes messages.
+type Consumer struct {
+	Component string   // whose queue; replicas of it compete
+	Instance  string   // unique among the replicas; a new one if empty
+	Topics    []string // patterns of topics that it also gets; `*` is one segment, a final `>` the rest
+
+	Concurrency int           // messages handled at the same time; 1 if 0
+	Timeout     time.Duration // of one call of the handler; none if 0
+	// Grace is for running handlers once ctx is done: then their context ends
+	// too, and a message whose handler fails for that goes back to the queue
+	// as if it had not been tried. No end (wait for them) if 0.
+	Grace   time.Duration
+	Handler Handler
+}
+
+// Stats of one component's queue.
+type Stats struct {
+	Depth    int64 `json:"depth"`     // all that is not finished, without dead letters
+	InFlight int64 `json:"in_flight"` // handed to a consumer, not acknowledged
+	Delayed  int64 `json:"delayed"`   // waiting for a retry
+	Dead     int64 `json:"dead"`      // dead letters
+}
+
+// DeadLetter is a message that failed for good.
+type DeadLetter struct {
+	Message  Message   `json:"message"`
+	Target   string    `json:"target"`
+	Error    string    `json:"error"`
+	Attempts int       `json:"attempts"`
+	First    time.Time `json:"first"` // when it was first tried
+	Last     time.Time `json:"last"`
+}
+
+// DefaultPublishWait is how long Publish waits for a bus that can't be reached
+// or is full, where its context sets no deadline.
+const DefaultPublishWait = 10 * time.Second
+
+// MaxMessageBytes is the largest envelope a bus takes.
+const MaxMessageBytes = 16 << 20
+
+var (
+	// ErrStopped is returned by Publish after StopAccepting.
+	ErrStopped = errors.New("the bus is not accepting messages: the system is shutting down")
+	// ErrTooLarge is returned for a message beyond MaxMessageBytes.
+	ErrTooLarge = errors.New("message too large")
+	// ErrClosed is returned by everything after Close.
+	ErrClosed = errors.New("the bus is closed")
+)
+
+// Permanent marks an error after which trying again is of no use: the message
+// goes to the dead letters at once.
+func Permanent(err error) error { return &permanent{err} }
+
+type permanent struct{ error }
+
+func (p *permanent) Unwrap() error { return p.error }
+
+// IsPermanent reports whether err, or one that it wraps, is marked Permanent.
+func IsPermanent(err error) bool {
+	var p *permanent
+	return errors.As(err, &p)
+}

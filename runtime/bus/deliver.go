@@ -1,0 +1,137 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// Validate says what is wrong with the description of a consumer.
+func (c *Consumer) Validate() error {
+	if err := c.invalid(); err != nil {
+		return fmt.Errorf("consumer %q: %w", clip(c.Component), err)
+	}
+	return nil
+}
+
+func (c *Consumer) invalid() error {
+	if err := checkName("component", c.Component); err != nil {
+		return err
+	}
+	if IsInbox(c.Component) {
+		return errors.New("an inbox can't be consumed")
+	}
+	if c.Instance != "" {
+		if err := checkName("instance", c.Instance); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.Topics {
+		if err := CheckPattern(p); err != nil {
+			return err
+		}
+	}
+	if c.Handler == nil {
+		return errors.New("it has no handler")
+	}
+	return nil
+}
+
+// PanicError is what a handler's panic becomes.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
+
+type handlerKey struct{}
+
+// InHandler reports whether ctx is that of a running handler: what is
+// published with it passes StopAccepting.
+func InHandler(ctx context.Context) bool { return ctx.Value(handlerKey{}) != nil }
+
+// HandlerContext returns the context for the handlers of a Consume whose own
+// is ctx: it ends c.Grace after ctx does, or with the cancel function.
+func (c *Consumer) HandlerContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), handlerKey{}, true))
+	if c.Grace <= 0 {
+		return out, cancel
+	}
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(c.Grace)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cancel()
+		case <-out.Done():
+		}
+	})
+	return out, func() { stop(); cancel() }
+}
+
+// Call runs the handler on m within the consumer's timeout and returns its
+// outputs completed and checked. A panic is a PanicError, an invalid output a
+// Permanent error. It is for backends.
+func (c *Consumer) Call(ctx context.Context, m Message) (outputs []Message, err error) {
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+	}
+	outputs, err = c.protect(ctx, m)
+	if err != nil {
+		if c.Timeout > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("handler took longer than %s: %w", c.Timeout, err)
+		}
+		return nil, err
+	}
+	if err := c.complete(&m, outputs); err != nil {
+		return nil, Permanent(err)
+	}
+	return outputs, nil
+}
+
+func (c *Consumer) protect(ctx context.Context, m Message) (outputs []Message, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			outputs, err = nil, &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return c.Handler(ctx, m)
+}
+
+// complete fills in what outputs inherit from their cause.
+func (c *Consumer) complete(cause *Message, outputs []Message) error {
+	now := time.Now()
+	for i := range outputs {
+		o := &outputs[i]
+		if o.Sender == "" {
+			o.Sender = c.Component
+		}
+		if o.SessionID == "" {
+			o.SessionID = cause.SessionID
+		}
+		if o.TraceParent == "" {
+			o.TraceParent = cause.TraceParent
+		}
+		if o.ID == "" {
+			o.ID = DeriveID(cause, i, o.receiver())
+		}
+		o.Prepare(now)
+		if err := o.Validate(); err != nil {
+			return fmt.Errorf("output %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// Expired returns an error that says so when m has waited longer than its TTL.
+func (m *Message) Expired(waited time.Duration) error {
+	if ttl := m.TTL(); ttl > 0 && waited > ttl {
+		return fmt.Errorf("expired: waited %s, its ttl is %s", waited.Round(time.Millisecond), ttl)
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package bus
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"strconv"
+	"time"
+)
+
+// The alphabet sorts as the bytes do.
+const idAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// NewID returns a new unique id. Ids sort by the millisecond they were made in.
+func NewID() string {
+	var tail [10]byte
+	rand.Read(tail[:]) // never fails
+	return formatID(time.Now(), tail)
+}
+
+// DeriveID returns the id of output number index of the message cause, for the
+// given receiver. It is the same whenever and wherever cause is handled, and
+// sorts by the time of the cause.
+func DeriveID(cause *Message, index int, receiver string) string {
+	h := sha256.New()
+	for _, s := range []string{cause.ID, strconv.Itoa(index), receiver} {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(s))))
+		h.Write([]byte(s))
+	}
+	return formatID(cause.CreatedAt, [10]byte(h.Sum(nil)[:10]))
+}
+
+// formatID writes 48 bits of milliseconds and 80 others as 26 characters.
+func formatID(t time.Time, tail [10]byte) string {
+	ms := uint64(max(t.UnixMilli(), 0))
+	b := binary.BigEndian.AppendUint64(nil, ms<<16)[:6]
+	b = append(b, tail[:]...)
+	return base32.NewEncoding(idAlphabet).WithPadding(base32.NoPadding).EncodeToString(b)
+}

@@ -1,0 +1,113 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"woodwork.dev/ww/runtime/bus"
+)
+
+// listen starts the reader of this process's inbox with the first request.
+func (b *Bus) listen(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return bus.ErrClosed
+	}
+	if b.listening {
+		return nil
+	}
+	b.listening = true
+	b.helpers.Go(func() {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		client := b.dedicated()
+		b.helpers.Go(func() {
+			<-b.done
+			cancel()
+			_ = client.Close() // interrupts the read
+		})
+		b.readInbox(ctx, client)
+	})
+	return nil
+}
+
+func (b *Bus) readInbox(ctx context.Context, client *redis.Client) {
+	last, failures := "0", 0
+	for ctx.Err() == nil {
+		entries, err := readFrom(ctx, client, b.keys.inbox(b.instance), last)
+		if err != nil {
+			if failures++; failures == 1 && ctx.Err() == nil {
+				b.opts.Log.Warn("inbox can't be read; answers wait", "error", b.explain(err))
+			}
+			pause(ctx, failures)
+			continue
+		}
+		failures = 0
+		for _, e := range entries {
+			last = e.ID
+			b.answer(e)
+		}
+		b.forget(ctx, entries)
+	}
+	b.dropInbox(ctx)
+}
+
+func readFrom(ctx context.Context, client *redis.Client, stream, last string) ([]redis.XMessage, error) {
+	const block = time.Second
+	ctx, cancel := context.WithTimeout(ctx, block+attemptTimeout)
+	defer cancel()
+	streams, err := client.XRead(ctx, &redis.XReadArgs{Streams: []string{stream, last}, Count: 100, Block: block}).Result()
+	if errors.Is(err, redis.Nil) || err == nil && len(streams) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return streams[0].Messages, nil
+}
+
+func (b *Bus) answer(e redis.XMessage) {
+	body, _ := e.Values["m"].(string)
+	m, err := bus.Decode([]byte(body))
+	if err != nil {
+		b.opts.Log.Warn("an answer can't be read", "error", err)
+		return
+	}
+	if !b.inboxes.Deliver(m) {
+		b.opts.Log.Debug("nobody waits for an answer any more", "message_id", m.ID)
+	}
+}
+
+// forget deletes what was read. If that fails, it goes when the inbox expires.
+func (b *Bus) forget(ctx context.Context, entries []redis.XMessage) {
+	if len(entries) == 0 {
+		return
+	}
+	ids := make([]string, len(entries))
+	for i, e := range entries {
+		ids[i] = e.ID
+	}
+	if err := b.client.XDel(ctx, b.keys.inbox(b.instance), ids...).Err(); err != nil && ctx.Err() == nil {
+		b.opts.Log.Debug("read answers stay until they expire", "error", b.explain(err))
+	}
+}
+
+func (b *Bus) dropInbox(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = b.client.Del(ctx, b.keys.inbox(b.instance)).Err() // else it expires
+}
+
+// pause waits longer with each failure in a row.
+func pause(ctx context.Context, failures int) {
+	t := time.NewTimer(bus.Backoff{Min: 20 * time.Millisecond, Max: time.Second}.Delay(failures))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

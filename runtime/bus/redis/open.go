@@ -1,0 +1,226 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"woodwork.dev/ww/runtime/bus"
+)
+
+// Options of a bus. URL is needed, the others have defaults.
+type Options struct {
+	URL      string // redis://host:6379, rediss:// for TLS, unix:///path
+	Password string // in place of the URL's
+	Project  string // keeps the keys of systems apart; "default" if empty
+	Log      *slog.Logger
+
+	Backoff       bus.Backoff   // between the attempts of a message
+	DedupWindow   time.Duration // in which a finished id isn't handled again; 5 min if 0
+	Lease         time.Duration // after which a silent replica counts as dead; 5 s if 0
+	MaxDeliveries int           // of a message whose replicas all died of it; 5 if 0
+}
+
+const (
+	attemptTimeout = 5 * time.Second // of one round trip
+	inboxTTL       = 10 * time.Minute
+)
+
+// Open connects to a Redis server and goes on trying until it is there or ctx
+// is done. A wrong password or URL is an error at once.
+func Open(ctx context.Context, o Options) (*Bus, error) {
+	o = o.withDefaults()
+	keys, err := newKeyspace(o.Project)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	b := newBus(o, conf, keys)
+	if err := b.connect(ctx); err != nil {
+		_ = b.client.Close() // nothing was sent
+		return nil, err
+	}
+	b.helpers.Go(func() { b.flush.run(context.WithoutCancel(ctx), b.done) })
+	return b, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.DedupWindow <= 0 {
+		o.DedupWindow = 5 * time.Minute
+	}
+	if o.Lease <= 0 {
+		o.Lease = 5 * time.Second
+	}
+	if o.MaxDeliveries <= 0 {
+		o.MaxDeliveries = 5
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// config never quotes the URL or what a parser says about it: both may contain
+// the password.
+func (o Options) config() (*redis.Options, error) {
+	scheme, _, _ := strings.Cut(o.URL, "://")
+	switch scheme {
+	case "redis", "rediss", "unix":
+	default:
+		return nil, errors.New("the URL of the bus must begin with redis:// or rediss://, like redis://localhost:6379")
+	}
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, errors.New("the URL of the bus can't be read: write redis://[:PASSWORD@]HOST[:PORT], " +
+			"with special characters of the password percent-encoded")
+	}
+	conf, err := redis.ParseURL(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("the URL of the bus (host %s) can't be used: write redis://[:PASSWORD@]HOST[:PORT][/DATABASE]", u.Hostname())
+	}
+	if o.Password != "" {
+		conf.Password = o.Password
+	}
+	// A write whose reply is lost must not be sent twice behind our back.
+	conf.MaxRetries = -1
+	conf.DialerRetries = 1
+	conf.DialTimeout = 3 * time.Second
+	conf.ReadTimeout = attemptTimeout
+	conf.WriteTimeout = attemptTimeout
+	conf.ContextTimeoutEnabled = true
+	conf.Protocol = 2 // RESP3 gives nothing here, and other shapes
+	conf.DisableIdentity = true
+	conf.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return conf, nil
+}
+
+// connect returns when the server answers.
+func (b *Bus) connect(ctx context.Context) error {
+	err := b.retry(ctx, "connect", func(ctx context.Context) error { return b.client.Ping(ctx).Err() })
+	if err != nil {
+		return fmt.Errorf("message bus: %w", err)
+	}
+	return nil
+}
+
+// retry calls op until it succeeds, fails for good, ctx is done or the bus is
+// closed. What fails in passing is tried again after a growing delay.
+func (b *Bus) retry(ctx context.Context, what string, op func(context.Context) error) error {
+	delay := bus.Backoff{Min: 5 * time.Millisecond, Max: time.Second}
+	for n := 1; ; n++ {
+		err := attempt(ctx, op)
+		if err == nil {
+			return nil
+		}
+		if !passing(err) {
+			return fmt.Errorf("%s: %w", what, b.explain(err))
+		}
+		t := time.NewTimer(delay.Delay(n))
+		select {
+		case <-t.C:
+			continue
+		case <-ctx.Done():
+			err = fmt.Errorf("%s: %w (gave up: %w)", what, b.explain(err), ctx.Err())
+		case <-b.done:
+			err = fmt.Errorf("%s: %w", what, bus.ErrClosed)
+		}
+		t.Stop()
+		return err
+	}
+}
+
+func attempt(ctx context.Context, op func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return op(ctx)
+}
+
+// passing reports whether an error may be gone when the same is tried again:
+// all of the network's, and those with which a server says that it can't now.
+func passing(err error) bool {
+	var reply redis.Error
+	switch {
+	case errors.Is(err, redis.ErrClosed), errors.Is(err, bus.ErrClosed), bus.IsPermanent(err):
+		return false
+	case errors.As(err, new(x509.UnknownAuthorityError)), errors.As(err, new(x509.HostnameError)),
+		errors.As(err, new(tls.RecordHeaderError)):
+		return false
+	case !errors.As(err, &reply):
+		return true
+	}
+	for _, p := range []string{"LOADING", "BUSY ", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "OOM",
+		"MISCONF", "NOREPLICAS", "ERR max number of clients"} {
+		if strings.HasPrefix(reply.Error(), p) {
+			return true
+		}
+	}
+	return false
+}
+
+// explain says where the bus is, what is wrong and what to do about it.
+func (b *Bus) explain(err error) error {
+	var dns *net.DNSError
+	advice := ""
+	text := err.Error()
+	switch {
+	case errors.Is(err, bus.ErrClosed), errors.Is(err, redis.ErrClosed):
+		return bus.ErrClosed
+	case errors.As(err, &dns) && dns.IsNotFound:
+		advice = "its name is not found: check the URL, and that both are on the same network"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		advice = "connection refused: check that the bus is running and the port is right"
+	case strings.HasPrefix(text, "WRONGPASS"), strings.Contains(text, "invalid password"):
+		advice = "it refuses the password: check the secret of the bus"
+	case strings.HasPrefix(text, "NOAUTH"), strings.Contains(text, "called without any password configured"):
+		advice = "its password and ours don't fit: check that both have one, or neither"
+	case strings.HasPrefix(text, "OOM"):
+		advice = "its memory is full: let the consumers catch up, or raise maxmemory"
+	case strings.HasPrefix(text, "MISCONF"):
+		advice = "it can't write to its disk: check the volume"
+	case errors.As(err, new(tls.RecordHeaderError)):
+		advice = "it doesn't speak TLS: write redis:// in place of rediss://"
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		advice = "no answer in time: check that it is running and reachable"
+	}
+	if advice != "" {
+		advice += ": "
+	}
+	return &unreachable{fmt.Sprintf("bus at %s: %s%s", b.conf.Addr, advice, b.redact(text)), err}
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// redact is the last line of defence: no error of a server or a library is
+// known to quote a password.
+func (b *Bus) redact(s string) string {
+	if p := b.conf.Password; p != "" {
+		s = strings.ReplaceAll(s, p, "***")
+	}
+	return s
+}
+
+// unreachable has a text of its own over the error that it wraps.
+type unreachable struct {
+	text string
+	err  error
+}
+
+func (e *unreachable) Error() string { return e.text }
+func (e *unreachable) Unwrap() error { return e.err }

@@ -1,0 +1,33 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"woodwork.dev/ww/runtime/plan"
+)
+
+// DownRequest is a project to take down.
+type DownRequest struct {
+	Name     string
+	Have     plan.Observed // as Observe gave it
+	Options  plan.DownOptions
+	Grace    *time.Duration // each container's own if nil
+	Parallel int
+	Report   func(Progress)
+}
+
+// Down stops and removes a project. What is gone already is no error. It goes
+// as far as it can: what depends on a step that failed stays, the rest goes.
+func Down(ctx context.Context, d Driver, req DownRequest) (plan.Plan, error) {
+	p := plan.Down(req.Have, req.Options)
+	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Report: req.Report, Grace: req.Grace})
+	e.volumes, e.carryOn = req.Options.Volumes, true
+	err := e.run(ctx, p)
+	var ee *EngineError
+	if errors.As(err, &ee) && ee.Kind == Conflict && ee.Remedy == "" {
+		ee.Remedy = "something that isn't part of the project uses it: `docker network inspect` and `docker ps -a` tell what"
+	}
+	return p, err
+}

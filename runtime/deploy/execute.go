@@ -1,0 +1,216 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"woodwork.dev/ww/runtime/plan"
+)
+
+// Status is how far a step is.
+type Status string
+
+const (
+	Running Status = "running"
+	Done    Status = "done"
+	Failed  Status = "failed"
+	Info    Status = "info" // a word about a running step: Text
+)
+
+// Progress is what a user interface is told.
+type Progress struct {
+	Step    plan.Step
+	Status  Status
+	Elapsed time.Duration // of the step
+	Text    string        // a line of a builder's output, a share of a pull
+	Err     error
+}
+
+// executor runs a plan: every step as soon as what it needs is done. Nothing
+// that depends on a failed step is begun; the first failure ends everything,
+// unless it is to carry on.
+type executor struct {
+	driver   Driver
+	project  *types.Project
+	parallel int
+	report   func(Progress)
+	labels   map[string]map[string]string // of containers, by service
+	grace    *time.Duration               // for stopping; each container's own if nil
+	volumes  bool                         // removing takes anonymous volumes along
+	timeout  time.Duration                // for one component to get ready
+	carryOn  bool                         // a failure ends only what depends on it
+
+	watch *watcher
+
+	mu      sync.Mutex
+	ids     map[int]string // create step → container
+	created []made
+}
+
+// made is something that this run created.
+type made struct {
+	op   plan.Op
+	name string // or id, of a container
+}
+
+// DefaultParallel is how many calls that change something are under way at
+// once. Attaching to a bridge dominates a start, and more of them at a time
+// only wait for each other; see the measurements of `make bench`.
+func DefaultParallel() int { return max(4, 4*runtime.NumCPU()) }
+
+func (e *executor) run(ctx context.Context, p plan.Plan) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make([]chan struct{}, len(p.Steps)+1)
+	ok := make([]bool, len(p.Steps)+1)
+	for _, s := range p.Steps {
+		done[s.ID] = make(chan struct{})
+	}
+	slots := make(chan struct{}, max(1, e.parallel))
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var failures error
+	for _, s := range p.Steps {
+		wg.Go(func() {
+			defer close(done[s.ID])
+			for _, need := range s.Needs {
+				<-done[need]
+				if !ok[need] {
+					return
+				}
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			err := e.step(ctx, s, slots)
+			switch {
+			case err == nil:
+				ok[s.ID] = true
+			case e.carryOn && ctx.Err() == nil:
+				mu.Lock()
+				failures = errors.Join(failures, err)
+				mu.Unlock()
+			default:
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(context.Cause(ctx), failures)
+}
+
+// step does one step, in a slot of its own unless it only waits.
+func (e *executor) step(ctx context.Context, s plan.Step, slots chan struct{}) error {
+	waits := s.Op == plan.Ready || s.Op == plan.Completed
+	if !waits {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	begin := time.Now()
+	e.report(Progress{Step: s, Status: Running})
+	err := e.do(ctx, s)
+	elapsed := time.Since(begin)
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return err // another step's failure, or the user, ended it
+		}
+		e.report(Progress{Step: s, Status: Failed, Elapsed: elapsed, Err: err})
+		return err
+	}
+	e.report(Progress{Step: s, Status: Done, Elapsed: elapsed})
+	return nil
+}
+
+func (e *executor) do(ctx context.Context, s plan.Step) error {
+	switch s.Op {
+	case plan.Build:
+		return e.build(ctx, s)
+	case plan.Pull:
+		platform := e.project.Services[s.Service].Platform
+		return e.driver.Pull(ctx, s.Name, platform, func(done float64, what string) {
+			e.report(Progress{Step: s, Status: Info, Text: fmt.Sprintf("%3.0f%% %s", done*100, what)})
+		})
+	case plan.CreateNetwork:
+		return e.making(plan.CreateNetwork, s.Name, e.driver.CreateNetwork(ctx, e.project, s.Service))
+	case plan.CreateVolume:
+		return e.making(plan.CreateVolume, s.Name, e.driver.CreateVolume(ctx, e.project, s.Service))
+	case plan.Create:
+		return e.create(ctx, s)
+	case plan.Start:
+		return e.driver.Start(ctx, e.container(s))
+	case plan.Ready:
+		return e.awaitReady(ctx, s)
+	case plan.Completed:
+		return e.awaitCompleted(ctx, s)
+	case plan.Stop:
+		return e.driver.Stop(ctx, s.Target, e.grace)
+	case plan.Remove:
+		return e.driver.Remove(ctx, s.Target, e.volumes)
+	case plan.RemoveNetwork:
+		return e.driver.RemoveNetwork(ctx, s.Target)
+	case plan.RemoveVolume:
+		return e.driver.RemoveVolume(ctx, s.Target)
+	case plan.RemoveImage:
+		return e.driver.RemoveImage(ctx, s.Target)
+	}
+	return fmt.Errorf("step %d: there is no operation %q", s.ID, s.Op)
+}
+
+func (e *executor) build(ctx context.Context, s plan.Step) error {
+	svc := e.project.Services[s.Service]
+	_, err := e.driver.Build(ctx, BuildSpec{
+		Service: s.Service, Image: s.Name, Build: svc.Build, Platform: svc.Platform,
+		NoCache: svc.Build.NoCache, Pull: svc.Build.Pull,
+		Labels: map[string]string{labelProject: e.project.Name, labelService: s.Service, labelVersion: composeVersion},
+	}, func(line string) {
+		e.report(Progress{Step: s, Status: Info, Text: line})
+	})
+	return err
+}
+
+func (e *executor) create(ctx context.Context, s plan.Step) error {
+	svc := e.project.Services[s.Service]
+	labels := map[string]string{labelNumber: fmt.Sprint(s.Number)}
+	for k, v := range e.labels[s.Service] {
+		labels[k] = v
+	}
+	id, err := e.driver.Create(ctx, e.project, ContainerSpec{Service: svc, Number: s.Number, Name: s.Name, Labels: labels})
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.ids[s.ID] = id
+	e.mu.Unlock()
+	return e.making(plan.Create, id, nil)
+}
+
+// making notes what was made, so that it can be unmade.
+func (e *executor) making(op plan.Op, name string, err error) error {
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.created = append(e.created, made{op, name})
+	return nil
+}
+
+// container gives the id of the container that a step is about.
+func (e *executor) container(s plan.Step) string {
+	if s.Target != "" {
+		return s.Target
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ids[s.AwaitStep]
+}

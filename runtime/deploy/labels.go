@@ -1,0 +1,61 @@
+package deploy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"woodwork.dev/ww/runtime/plan"
+)
+
+// Compose's own labels: every tool that knows Compose sees the project by them.
+const (
+	labelProject   = "com.docker.compose.project"
+	labelService   = "com.docker.compose.service"
+	labelNumber    = "com.docker.compose.container-number"
+	labelOneOff    = "com.docker.compose.oneoff"
+	labelHash      = "com.docker.compose.config-hash"
+	labelDependsOn = "com.docker.compose.depends_on"
+	labelImage     = "com.docker.compose.image"
+	labelDir       = "com.docker.compose.project.working_dir"
+	labelFiles     = "com.docker.compose.project.config_files"
+	labelEnvFile   = "com.docker.compose.project.environment_file"
+	labelVersion   = "com.docker.compose.version"
+
+	// composeVersion is the docker compose whose labels these are.
+	composeVersion = "5.5.0"
+
+	// LabelComponent is on the containers of components, by their name.
+	LabelComponent = "dev.woodwork.component"
+	// LabelKind holds a component's kind.
+	LabelKind = "dev.woodwork.kind"
+)
+
+// serviceLabels gives the labels of each service's containers, but for the
+// number.
+func serviceLabels(p *types.Project, hashes, images map[string]string, envFiles []string) map[string]map[string]string {
+	all := map[string]map[string]string{}
+	for name, s := range p.Services {
+		var deps []string
+		for _, dep := range slices.Sorted(maps.Keys(s.DependsOn)) {
+			d := s.DependsOn[dep]
+			restart := "false"
+			if d.Restart {
+				restart = "true"
+			}
+			deps = append(deps, dep+":"+d.Condition+":"+restart)
+		}
+		l := map[string]string{
+			labelProject: p.Name, labelService: name, labelOneOff: "False", labelVersion: composeVersion,
+			labelHash: hashes[name], labelDependsOn: strings.Join(deps, ","), labelImage: images[plan.ImageOf(p, s)],
+			labelDir: p.WorkingDir, labelFiles: strings.Join(p.ComposeFiles, ","),
+		}
+		if len(envFiles) > 0 {
+			l[labelEnvFile] = strings.Join(envFiles, ",")
+		}
+		all[name] = l
+	}
+	return all
+}

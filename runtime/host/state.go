@@ -1,0 +1,152 @@
+package host
+
+import (
+	"context"
+	"sync"
+)
+
+// phase is how far a host has come.
+type phase string
+
+const (
+	starting    phase = "starting"
+	connecting  phase = "connecting"
+	building    phase = "building"
+	subscribing phase = "subscribing"
+	announcing  phase = "announcing"
+	ready       phase = "ready"
+	draining    phase = "draining"
+	stopped     phase = "stopped"
+)
+
+var reasons = map[phase]string{
+	starting:    "the component is starting",
+	connecting:  "the message bus is not connected yet",
+	building:    "the component is being built",
+	subscribing: "the component is subscribing to its messages",
+	announcing:  "the component is being announced in the registry",
+	draining:    "the component is shutting down",
+	stopped:     "the component has stopped",
+}
+
+// state is what is known about the component, and the gate for work that
+// comes from outside: open while the component is ready.
+type state struct {
+	mu      sync.Mutex
+	phase   phase
+	detail  string // of the phase: why it takes long
+	busErr  string // why the bus can't be used; empty if it can
+	begun   bool   // it was ready once
+	entered int    // work from outside that is being done
+	changed chan struct{}
+}
+
+// view is state at one moment.
+type view struct {
+	Phase   phase
+	Ready   bool
+	Started bool
+	Reason  string // why it isn't ready
+	BusErr  string
+	entered int
+	changed <-chan struct{} // closed when any of it changes
+}
+
+func newState() *state { return &state{phase: starting, changed: make(chan struct{})} }
+
+func (s *state) view() view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := view{Phase: s.phase, Started: s.begun, BusErr: s.busErr, entered: s.entered, changed: s.changed}
+	v.Reason = reasons[s.phase]
+	if s.detail != "" {
+		v.Reason += ": " + s.detail
+	}
+	if s.phase == ready && s.busErr != "" {
+		v.Reason = "the message bus can't be reached: " + s.busErr
+	}
+	v.Ready = v.Reason == ""
+	return v
+}
+
+func (s *state) update(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// enterPhase goes on to p; once the component drains there is no way back.
+func (s *state) enterPhase(p phase, detail string) {
+	s.update(func() {
+		if s.phase == draining && p != stopped {
+			return
+		}
+		s.phase, s.detail = p, detail
+		s.begun = s.begun || p == ready
+	})
+}
+
+// setBus notes whether the bus can be used and reports whether that is news.
+func (s *state) setBus(err error) bool {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	s.mu.Lock()
+	same := (s.busErr == "") == (text == "")
+	s.mu.Unlock()
+	if !same {
+		s.update(func() { s.busErr = text })
+	}
+	return !same
+}
+
+// wait returns when the component is ready, when it never will be, or when ctx
+// is done.
+func (s *state) wait(ctx context.Context) view {
+	for {
+		v := s.view()
+		if v.Ready || v.Phase == draining || v.Phase == stopped {
+			return v
+		}
+		select {
+		case <-v.changed:
+		case <-ctx.Done():
+			return v
+		}
+	}
+}
+
+// enter lets work from outside in, if the component is ready; leave ends it.
+func (s *state) enter() (v view, ok bool) {
+	if v = s.view(); !v.Ready {
+		return v, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != ready { // it changed in between
+		return view{Reason: reasons[s.phase]}, false
+	}
+	s.entered++
+	return v, true
+}
+
+func (s *state) leave() { s.update(func() { s.entered-- }) }
+
+// idle waits until no work from outside is being done; false if ctx is done
+// before.
+func (s *state) idle(ctx context.Context) bool {
+	for {
+		v := s.view()
+		if v.entered == 0 {
+			return true
+		}
+		select {
+		case <-v.changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

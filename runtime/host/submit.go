@@ -1,0 +1,142 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/component"
+)
+
+// gatherTTL is for how long the parts of one request are kept for each other.
+const gatherTTL = 15 * time.Minute
+
+// inputs returns the messages that put work from outside into the system.
+func (h *host) inputs(in component.Submission) ([]bus.Message, error) {
+	switch p := h.state.view().Phase; p {
+	case draining, stopped:
+		return nil, component.ErrDraining
+	}
+	if in.ID == "" {
+		in.ID = bus.NewID()
+	}
+	if in.Session == "" {
+		in.Session = bus.NewID()
+	}
+	if in.Type == "" {
+		in.Type = typeInput
+	}
+	ms := fanOut(&h.Config, bus.Message{
+		Sender:      h.Config.Name,
+		SessionID:   in.Session,
+		Payload:     in.Payload,
+		TraceParent: nextSpan(""),
+		CreatedAt:   time.Now().UTC(),
+	}, in.Type)
+	if len(ms) == 0 {
+		return nil, errors.New(`there is nowhere to send input to: the setting "to" is empty`)
+	}
+	ms[0].ID = in.ID
+	for i := range ms[1:] {
+		ms[i+1].ID = bus.DeriveID(&ms[0], i, receiver(&ms[i+1]))
+	}
+	return ms, nil
+}
+
+func (h *host) submit(ctx context.Context, in component.Submission) error {
+	ms, err := h.inputs(in)
+	if err != nil {
+		return err
+	}
+	return h.bus.Publish(ctx, ms...)
+}
+
+func (h *host) ask(ctx context.Context, in component.Submission) (bus.Replies, error) {
+	ms, err := h.inputs(in)
+	if err != nil {
+		return nil, err
+	}
+	if len(ms) == 1 {
+		return h.bus.Request(ctx, ms[0])
+	}
+	return h.askAll(ctx, ms)
+}
+
+func (h *host) gather(ctx context.Context, key, part string, value json.RawMessage) (map[string]json.RawMessage, error) {
+	return h.bus.Gather(ctx, h.Config.Name+"/"+key, part, value, gatherTTL)
+}
+
+// askAll sends several requests, of which the first that is answered counts.
+func (h *host) askAll(ctx context.Context, ms []bus.Message) (bus.Replies, error) {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a := &anyOf{cancel: cancel, answers: make(chan reply)}
+	for _, m := range ms {
+		r, err := h.bus.Request(ctx, m)
+		if err != nil {
+			return nil, errors.Join(err, a.Close())
+		}
+		a.open = append(a.open, r)
+		a.readers.Go(func() { a.read(inner, r) })
+	}
+	return a, nil
+}
+
+type reply struct {
+	message bus.Message
+	err     error
+}
+
+// anyOf is the answers to several requests as one stream.
+type anyOf struct {
+	cancel  context.CancelFunc
+	open    []bus.Replies
+	readers sync.WaitGroup
+	answers chan reply
+	ended   bool
+}
+
+func (a *anyOf) read(ctx context.Context, r bus.Replies) {
+	for {
+		m, err := r.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		select {
+		case a.answers <- reply{m, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Next implements bus.Replies.
+func (a *anyOf) Next(ctx context.Context) (bus.Message, error) {
+	if a.ended {
+		return bus.Message{}, io.EOF
+	}
+	select {
+	case r := <-a.answers:
+		a.ended = r.err != nil || !r.message.Chunk()
+		return r.message, r.err
+	case <-ctx.Done():
+		return bus.Message{}, ctx.Err()
+	}
+}
+
+// Close implements bus.Replies.
+func (a *anyOf) Close() error {
+	a.cancel()
+	a.readers.Wait()
+	var errs []error
+	for _, r := range a.open {
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(errs...)
+}

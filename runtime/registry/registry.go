@@ -1,0 +1,166 @@
+// Package registry knows who is there: every running component announces
+// itself, keeps its entry fresh, and withdraws it when it stops. The entry of
+// one that died goes by itself.
+package registry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// TTL is how long an entry lasts after it was announced.
+	TTL = 15 * time.Second
+	// Renew is how often Keep announces.
+	Renew = 5 * time.Second
+	// retryAfter is when Keep tries again after a failure: twice before the
+	// entry is gone.
+	retryAfter = time.Second
+	// withdrawWithin bounds the last thing that Keep does.
+	withdrawWithin = 2 * time.Second
+)
+
+// State of a component.
+type State string
+
+// The states, in the order in which a component goes through them.
+const (
+	Initializing State = "initializing"
+	Ready        State = "ready"
+	Active       State = "active" // handling something now
+	Failed       State = "failed"
+	ShuttingDown State = "shutting_down"
+)
+
+// Entry is what one replica of a component tells about itself.
+type Entry struct {
+	Name         string    `json:"name"`
+	Kind         string    `json:"kind"`
+	Type         string    `json:"type"`
+	Instance     string    `json:"instance"` // unique among the replicas
+	Address      string    `json:"address,omitempty"`
+	State        State     `json:"state"`
+	Started      time.Time `json:"started"`
+	Updated      time.Time `json:"updated"` // set by Announce
+	Capabilities []string  `json:"capabilities,omitempty"`
+	Load         float64   `json:"load"` // of what it can handle: 0 idle, 1 full
+}
+
+// Registry is the list of who is there. All methods may be called at the same
+// time.
+type Registry interface {
+	// Announce puts an entry in the place of an earlier one of the same name
+	// and instance, for TTL.
+	Announce(ctx context.Context, e Entry) error
+	// Withdraw removes an entry; that there is none is no error.
+	Withdraw(ctx context.Context, name, instance string) error
+	// List returns the entries sorted by name, then instance.
+	List(ctx context.Context) ([]Entry, error)
+}
+
+// Validate says what an entry is missing.
+func (e *Entry) Validate() error {
+	switch {
+	case e.Name == "":
+		return errors.New("registry entry has no name")
+	case e.Instance == "":
+		return errors.New("registry entry of " + e.Name + " has no instance")
+	}
+	return nil
+}
+
+// Sort puts entries in the order of List.
+func Sort(entries []Entry) {
+	slices.SortFunc(entries, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Instance, b.Instance))
+	})
+}
+
+// Keep announces what entry returns, at once and then every Renew, until ctx is
+// done; then it withdraws it and returns the error of that. A failure to
+// announce is tried again soon: the registry is back before it is told.
+func Keep(ctx context.Context, reg Registry, entry func() Entry) error {
+	var last Entry
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			if last.Name == "" {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawWithin)
+			defer cancel()
+			return reg.Withdraw(ctx, last.Name, last.Instance)
+		case <-timer.C:
+		}
+		if ctx.Err() != nil {
+			continue
+		}
+		last = entry()
+		wait := Renew
+		if err := announce(ctx, reg, last); err != nil {
+			wait = retryAfter
+		}
+		timer.Reset(wait)
+	}
+}
+
+func announce(ctx context.Context, reg Registry, e Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, Renew)
+	defer cancel()
+	return reg.Announce(ctx, e)
+}
+
+// Memory is a registry within one process.
+type Memory struct {
+	mu      sync.Mutex
+	entries map[[2]string]Entry
+}
+
+var _ Registry = (*Memory)(nil)
+
+// NewMemory returns an empty registry.
+func NewMemory() *Memory { return &Memory{entries: map[[2]string]Entry{}} }
+
+// Announce implements Registry.
+func (r *Memory) Announce(ctx context.Context, e Entry) error {
+	if err := errors.Join(ctx.Err(), e.Validate()); err != nil {
+		return err
+	}
+	e.Updated = time.Now().UTC()
+	e.Capabilities = slices.Clone(e.Capabilities)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.entries[[2]string{e.Name, e.Instance}] = e
+	return nil
+}
+
+// Withdraw implements Registry.
+func (r *Memory) Withdraw(ctx context.Context, name, instance string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.entries, [2]string{name, instance})
+	return ctx.Err()
+}
+
+// List implements Registry.
+func (r *Memory) List(ctx context.Context) ([]Entry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Entry
+	for k, e := range r.entries {
+		if time.Since(e.Updated) > TTL {
+			delete(r.entries, k)
+			continue
+		}
+		e.Capabilities = slices.Clone(e.Capabilities)
+		out = append(out, e)
+	}
+	Sort(out)
+	return out, ctx.Err()
+}

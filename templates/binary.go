@@ -1,0 +1,104 @@
+package templates
+
+import (
+	"debug/buildinfo"
+	"debug/elf"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+)
+
+// Binary is the ww binary that goes into images.
+type Binary struct {
+	Path    string // empty: there is none, and the image is built from source
+	Arch    string
+	Version string // of this ww, for building from source
+
+	digest []byte // of the file: it goes into many contexts and is read once
+}
+
+// BinaryVariable names a binary to take in place of all others.
+const BinaryVariable = "WW_COMPONENT_BINARY"
+
+// FindBinary looks for a static Linux binary of an architecture, as Go names
+// it (this machine's if empty): the file that BinaryVariable names, this very
+// program, or ww-linux-ARCH beside it. A file that was named and doesn't fit is
+// an error; finding none is not.
+func FindBinary(arch string) (Binary, error) {
+	if arch == "" {
+		arch = runtime.GOARCH
+	}
+	b := Binary{Arch: arch, Version: version()}
+	if named := os.Getenv(BinaryVariable); named != "" {
+		if err := usable(named, arch); err != nil {
+			return b, fmt.Errorf("%s=%s: %w", BinaryVariable, named, err)
+		}
+		return b.at(named)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return b, fmt.Errorf("find the running program: %w", err)
+	}
+	if resolved, err := filepath.EvalSymlinks(self); err == nil {
+		self = resolved
+	}
+	for _, candidate := range []string{self, filepath.Join(filepath.Dir(self), "ww-linux-"+arch)} {
+		if usable(candidate, arch) == nil {
+			return b.at(candidate)
+		}
+	}
+	return b, nil
+}
+
+func (b Binary) at(path string) (Binary, error) {
+	b.Path = path
+	var err error
+	b.digest, err = file{source: path}.sum()
+	return b, err
+}
+
+func (b Binary) missing() error {
+	return fmt.Errorf("there is no ww binary for linux/%s: put one beside this program as ww-linux-%s (`make cross` builds it), or name one in %s",
+		b.Arch, b.Arch, BinaryVariable)
+}
+
+var machines = map[string]elf.Machine{
+	"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "386": elf.EM_386, "arm": elf.EM_ARM,
+	"riscv64": elf.EM_RISCV, "ppc64le": elf.EM_PPC64, "s390x": elf.EM_S390,
+}
+
+// usable tells why a file can't be the program of an image FROM scratch.
+func usable(name, arch string) error {
+	f, err := elf.Open(name)
+	if err != nil {
+		return fmt.Errorf("not a Linux binary: %w", err)
+	}
+	defer f.Close()
+	if f.Machine != machines[arch] {
+		return fmt.Errorf("built for %v, and the engine's architecture is %s", f.Machine, arch)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("not statically linked: build it with CGO_ENABLED=0")
+		}
+	}
+	info, err := buildinfo.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("not a ww binary: %w", err)
+	}
+	if info.Path != mainPackage {
+		return fmt.Errorf("not a ww binary: it is %s", info.Path)
+	}
+	return nil
+}
+
+const mainPackage = "woodwork.dev/ww/cmd/ww"
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "latest"
+}
