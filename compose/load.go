@@ -339,3 +339,51 @@ func (l *Loaded) Uninterpolated(ctx context.Context) ([]byte, error) {
 	}
 	return b.Bytes(), enc.Close()
 }
+
+// FindMain looks for main.ww in a folder (the working one if empty) and those
+// above it.
+func FindMain(dir string) (string, error) {
+	if dir == "" {
+		wd, err := os.Getwd()
+		if err != nil {
+			return "", err
+		}
+		dir = wd
+	}
+	for d := dir; ; d = filepath.Dir(d) {
+		if name := filepath.Join(d, MainFile); isFile(name) {
+			return display(name), nil
+		}
+		if filepath.Dir(d) == d {
+			return "", ErrNoFile
+		}
+	}
+}
+
+// Name gives the name of a project for commands that only need to find what
+// runs: from the request or the environment, from a compose file's `name`, or
+// from the project's folder. The files may be broken.
+func Name(ctx context.Context, req Request) (string, error) {
+	if req.Name != "" {
+		return req.Name, nil
+	}
+	opts, err := projectOptions(req)
+	if err != nil {
+		if n := os.Getenv("COMPOSE_PROJECT_NAME"); n != "" {
+			return n, nil
+		}
+		return "", err
+	}
+	dir, err := opts.GetWorkingDir()
+	if err != nil {
+		return "", err
+	}
+	name, explicit := projectName(opts, dir)
+	if explicit || !slices.ContainsFunc(opts.ConfigPaths, func(p string) bool { return filepath.Ext(p) != ".ww" }) {
+		return name, nil
+	}
+	if l, err := Load(ctx, req); err == nil && l.Project != nil {
+		return l.Project.Name, nil
+	}
+	return name, nil
+}

@@ -90,22 +90,26 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		},
 		negotiating: make(chan struct{}, 1),
 	}
-	e.client, err = newClient(e.transport, dial, o.Getenv("DOCKER_API_VERSION"))
+	e.client, err = newClient(e.transport, dial, ep.authority(), o.Getenv("DOCKER_API_VERSION"))
 	if err != nil {
 		return nil, fmt.Errorf("open engine at %s: %w", ep.host, err)
 	}
 	return e, nil
 }
 
-func newClient(tr *http.Transport, dial dialFunc, version string) (*client.Client, error) {
-	return client.NewClientWithOpts(
+func newClient(tr *http.Transport, dial dialFunc, authority, version string) (*client.Client, error) {
+	c, err := client.NewClientWithOpts(
 		client.WithHTTPClient(&http.Client{Transport: tr, CheckRedirect: client.CheckRedirect}),
-		// The client never dials by itself, so that this host is only a name.
-		client.WithHost("tcp://"+client.DummyHost+":80"),
+		// The client never dials by itself: this is the Host of its requests.
+		client.WithHost(authorityScheme+authority),
 		client.WithDialContext(dial),
 		client.WithScheme("http"),
 		client.WithVersion(version),
 	)
+	// The client's options set the environment's proxy, which a socket doesn't
+	// have, and which would turn requests into ones to a proxy.
+	tr.Proxy = nil
+	return c, err
 }
 
 // Host is the address that the engine is reached under.

@@ -145,7 +145,8 @@ func containerConfig(p *types.Project, spec deploy.ContainerSpec, api string) (*
 		Healthcheck:     healthcheck(s.HealthCheck),
 	}
 	if !endpointHasMAC(api) {
-		cfg.MacAddress = primaryMAC(s) //nolint:staticcheck // where older engines have it
+		//lint:ignore SA1019 older engines have it here, and only here
+		cfg.MacAddress = primaryMAC(s)
 	}
 	return cfg, nil
 }

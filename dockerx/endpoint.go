@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/docker/docker/client"
 	"github.com/docker/go-connections/tlsconfig"
 )
 
@@ -25,7 +26,19 @@ type endpoint struct {
 	tls     *tls.Config
 }
 
-const defaultContext = "default"
+const (
+	defaultContext  = "default"
+	authorityScheme = "tcp://"
+)
+
+// authority is the host that HTTP requests name: an engine behind a reverse
+// proxy needs its own, and one behind a socket has none.
+func (ep endpoint) authority() string {
+	if ep.network == "tcp" {
+		return ep.address
+	}
+	return client.DummyHost
+}
 
 // resolveEndpoint finds the engine in docker's own order: what the caller
 // says, DOCKER_HOST, DOCKER_CONTEXT, the current context, the default socket.

@@ -20,8 +20,9 @@ import (
 
 // Events implements deploy.Driver. since is a time of the engine's clock; the
 // zero time means now, of this machine's. An engine remembers its last 256
-// events only. The error function may be called once the channel is closed; it
-// is nil never: what ends the stream is ctx or a failure.
+// events only. The error function may be called once the channel is closed. It
+// never returns nil: what ends the stream is ctx or a failure. A listing may show
+// a container's old state for a moment after the event that tells of the new one.
 func (e *Engine) Events(ctx context.Context, project string, since time.Time) (<-chan deploy.Event, func() error, error) {
 	what := "watch project " + project
 	if since.IsZero() {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/containerd/errdefs/pkg/errhttp"
 	"github.com/docker/docker/client"
@@ -20,7 +21,8 @@ import (
 // client hides what is needed: the moment at which a stream begins, and what
 // the engine says when it refuses to hand a connection over.
 func request(ctx context.Context, c *client.Client, method, path string, query url.Values, body any) (*http.Request, error) {
-	u := url.URL{Scheme: "http", Host: client.DummyHost, Path: "/v" + c.ClientVersion() + path, RawQuery: query.Encode()}
+	host := strings.TrimPrefix(c.DaemonHost(), authorityScheme)
+	u := url.URL{Scheme: "http", Host: host, Path: "/v" + c.ClientVersion() + path, RawQuery: query.Encode()}
 	var content io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)

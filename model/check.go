@@ -27,6 +27,9 @@ func (r *resolver) checkKeys(m *Map, keys []key, warnUnknown bool, what string) 
 			}
 			continue
 		}
+		if ref, ok := f.Value.(Ref); ok && r.decls[ref.Name] == nil {
+			continue // whoever looks at references says so
+		}
 		if !fits(f.Value, keys[at].is) {
 			r.errorf(f.At, "wrong-type", fmt.Sprintf("write %s", shapeNames[keys[at].is]), "%q of %s has to be %s", f.Key, what, shapeNames[keys[at].is])
 		}
@@ -34,6 +37,9 @@ func (r *resolver) checkKeys(m *Map, keys []key, warnUnknown bool, what string) 
 }
 
 func (r *resolver) unknownKey(f *Field, keys []key, what string) {
+	if r.misspelt[f] {
+		return
+	}
 	var names []string
 	for _, k := range keys {
 		names = append(names, k.name)
@@ -164,4 +170,18 @@ func Strict(ds syntax.Diagnostics) syntax.Diagnostics {
 		}
 	}
 	return out
+}
+
+// BuiltKinds lists the heads of components that this version can run.
+func BuiltKinds() []string {
+	var heads []string
+	for name, k := range kinds {
+		for typ, s := range k.types {
+			if s.built {
+				heads = append(heads, name+" "+typ)
+			}
+		}
+	}
+	slices.Sort(heads)
+	return heads
 }

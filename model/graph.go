@@ -10,10 +10,10 @@ import (
 )
 
 // order checks that references make no cycle, and settles what waits for what.
-// References are kept, all of them. Of the routes, those that fit the order
-// are: it puts receivers before senders, and where routes make a cycle it
-// begins with the component that waits for the fewest receivers, the one
-// declared first among equals.
+// References are kept, all of them, and so are the routes that are part of no
+// circle. Where routes and references make one, the component that waits for
+// the fewest receivers goes first, the one declared first among equals, and the
+// routes that don't fit that order are cut.
 func (r *resolver) order() {
 	if cycle := r.cycle(); cycle != nil {
 		r.reportCycle(cycle)
@@ -27,6 +27,7 @@ func (r *resolver) order() {
 	}
 	s := &sorter{hard: make([]int, n), soft: make([]int, n)}
 	hardOf, softOf := make([][]int, n), make([][]int, n) // who waits for i
+	circle := r.circles(index)
 	for i, c := range p.Components {
 		needs := make(map[string]bool, len(c.Needs))
 		for _, name := range c.Needs {
@@ -35,7 +36,12 @@ func (r *resolver) order() {
 			hardOf[index[name]] = append(hardOf[index[name]], i)
 		}
 		for _, name := range c.To {
-			if j := index[name]; j != i && !needs[name] {
+			switch j := index[name]; {
+			case j == i || needs[name]:
+			case circle[i] != circle[j]:
+				s.hard[i]++
+				hardOf[j] = append(hardOf[j], i)
+			default:
 				s.soft[i]++
 				softOf[j] = append(softOf[j], i)
 			}
@@ -76,6 +82,67 @@ func (r *resolver) order() {
 		slices.Sort(deps)
 		p.deps[c.Name] = slices.Compact(deps)
 	}
+}
+
+// circles numbers the components so that two have the same number when each
+// can be reached from the other over routes and references (Tarjan's strongly
+// connected components, without recursion).
+func (r *resolver) circles(index map[string]int) []int {
+	cs := r.project.Components
+	out := make([][]int, len(cs))
+	for i, c := range cs {
+		for _, names := range [][]string{c.Needs, c.To} {
+			for _, name := range names {
+				out[i] = append(out[i], index[name])
+			}
+		}
+	}
+	var (
+		number  = make([]int, len(cs)) // result, from 1; 0: not known yet
+		seen    = make([]int, len(cs)) // order of visits, from 1
+		low     = make([]int, len(cs))
+		open    []int // visited, not numbered
+		path    []int
+		next    = make([]int, len(cs))
+		visits  int
+		numbers int
+	)
+	visit := func(i int) {
+		visits++
+		seen[i], low[i] = visits, visits
+		open, path = append(open, i), append(path, i)
+	}
+	for root := range cs {
+		if seen[root] == 0 {
+			visit(root)
+		}
+		for len(path) > 0 {
+			i := path[len(path)-1]
+			if next[i] < len(out[i]) {
+				j := out[i][next[i]]
+				next[i]++
+				if seen[j] == 0 {
+					visit(j)
+				} else if number[j] == 0 {
+					low[i] = min(low[i], seen[j])
+				}
+				continue
+			}
+			path = path[:len(path)-1]
+			if len(path) > 0 {
+				up := path[len(path)-1]
+				low[up] = min(low[up], low[i])
+			}
+			if low[i] == seen[i] {
+				numbers++
+				for number[i] == 0 {
+					number[open[len(open)-1]] = numbers
+					open = open[:len(open)-1]
+				}
+			}
+		}
+	}
+	return number
 }
 
 // sorter is a heap of components whose references are all placed, by the

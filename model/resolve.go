@@ -22,6 +22,8 @@ func Resolve(files ...*syntax.File) (*Project, syntax.Diagnostics) {
 		project: &Project{byName: map[string]*Component{}},
 		decls:   map[string]*syntax.Decl{},
 		listed:  map[string]*Deployment{},
+
+		misspelt: map[*Field]bool{},
 	}
 	for _, f := range files {
 		for _, d := range f.Decls {
@@ -48,6 +50,8 @@ type resolver struct {
 	names   []string               // of components, for suggestions
 	listed  map[string]*Deployment // which deployment names a component
 	diags   syntax.Diagnostics
+
+	misspelt map[*Field]bool // settings that stand for a missing one
 }
 
 func (r *resolver) errorf(at syntax.Span, code, remedy, format string, args ...any) *syntax.Diagnostic {
@@ -196,17 +200,14 @@ func (r *resolver) component(c *Component) {
 	if c.Known {
 		keys = append(slices.Clone(common), kinds[c.Kind].types[c.Type].keys...)
 	}
-	r.checkKeys(c.Settings, keys, c.Known, c.Kind+" "+c.Type)
 	for _, k := range keys {
-		f := c.Settings.Field(k.name)
-		if f == nil {
-			if k.required {
-				r.errorf(c.Span, "missing-key", fmt.Sprintf("add `%s: …`", k.name), "%s %q needs %q", c.Kind+" "+c.Type, c.Name, k.name)
-			}
-			continue
+		if f := c.Settings.Field(k.name); f != nil {
+			r.checkRefKinds(c, k, f)
+		} else if k.required {
+			r.missing(c, k, keys)
 		}
-		r.checkRefKinds(c, k, f)
 	}
+	r.checkKeys(c.Settings, keys, c.Known, c.Kind+" "+c.Type)
 	r.routes(c)
 	seen := map[string]bool{c.Name: true}
 	for _, f := range c.Settings.Fields {
@@ -230,6 +231,22 @@ func (r *resolver) component(c *Component) {
 			}
 		}
 	}
+}
+
+// missing reports a setting that has to be there. One that looks like it in
+// other letters is the mistake then.
+func (r *resolver) missing(c *Component, k key, keys []key) {
+	at, remedy := c.Span, fmt.Sprintf("add `%s: …`", k.name)
+	for i := range c.Settings.Fields {
+		f := &c.Settings.Fields[i]
+		known := slices.ContainsFunc(keys, func(k key) bool { return k.name == f.Key })
+		if !known && syntax.Suggest(f.Key, []string{k.name}) != "" {
+			r.misspelt[f] = true
+			at, remedy = f.Span, fmt.Sprintf("did you mean %q?", k.name)
+			break
+		}
+	}
+	r.errorf(at, "missing-key", remedy, "%s %q needs %q", c.Kind+" "+c.Type, c.Name, k.name)
 }
 
 // known reports whether a reference names a component, and says so if not.

@@ -30,3 +30,14 @@ const (
 	codeUnexpectedToken   = "unexpected-token"
 	codeDuplicateKey      = "duplicate-key"
 )
+
+// structural reports whether a mistake puts the meaning of what is around it in
+// doubt, so that what looks like another one there most likely isn't.
+func structural(code string) bool {
+	switch code {
+	case codeUnexpectedCloser, codeExpectedDecl, codeExpectedAssign, codeExpectedHead, codeExpectedBlock, codeExpectedKey,
+		codeExpectedColon, codeExpectedValue, codeUnexpectedToken, codeInvalidValue, codeUnterminatedBlock, codeUnterminatedArray:
+		return true
+	}
+	return false
+}

@@ -30,11 +30,16 @@ var mistakes = map[string]struct {
 	"string-unclosed":          {"a = x {\n k: \"abc\n l: 1\n}", "unterminated-string"},
 	"string-unclosed-inline":   {"a = x {\n k: { l: [\"abc], }\n m: 1\n}\nb = y {}", "unterminated-string"},
 	"string-unclosed-inline-2": {"a = x { k: 'abc }\nb = y { l: \"} }", "unterminated-string unterminated-string"},
-	"string-unclosed-brackets": {"a = x {\n k: {\n l: \"} \n m: [\"]\n}\n}\nb = y {", "unterminated-string unterminated-string unterminated-block"},
+	"string-unclosed-brackets": {"a = x {\n k: {\n l: \"a} \n m: [\"]\n}\n}\nb = y {", "unterminated-string unterminated-string unterminated-block"},
 	"string-unclosed-key":      {"a = x {\n \"k: 1\n l: 2\n}", "unterminated-string"},
 	"string-missing-open":      {"a = x {\n k: abc\"\n l: [a, b\", c]\n}", "unexpected-token unexpected-token"},
 	"string-inner-quotes":      {"a = x {\n k: \"say \"hi\" now\"\n l: 1\n}", "unexpected-token"},
 	"string-inner-quotes-2":    {"a = x {\n k: ['it's', 'b']\n l: 1\n}", "unexpected-token"},
+	"string-over-lines":        {"a = x {\n k: \"one\ntwo, (2)\nthree\"\n l: [ 'a\n b', c]\n m 1\n}", "unterminated-string unterminated-string expected-colon"},
+	"brace-missing":            {"a = x y\n  k: 1\n  l 2\n}\nb = x {\n  k: z\n  l:\n    m: 1\n  }\n}\nc = x {}", "expected-block expected-colon expected-value"},
+	"brace-twice":              {"a = x {{\n  k: 1\n}}\nb = x {}}", "expected-key unexpected-closer"},
+	"brace-missing-in-array":   {"a = x {\n  k: [\n    {\n      l: 1\n    },\n      l: 2\n    }\n  ]\n}\nb = x {}", "expected-value"},
+	"bracket-missing":          {"a = x {\n  k:\n    { l: 1 },\n    { l: 2 },\n    { l: 3 }\n  ]\n  m: 1\n}", "expected-key"},
 	"triple-unclosed":          {"a = x {\n k: \"\"\"\n text\n}\n", "unterminated-string"},
 	"escape":                   {"a = x {\n k: \"C:\\Users\\qux\"\n l: '\\u12'\n m: \"\\ud800\"\n n: \"\"\"\n  a\n  é\\x\n \"\"\"\n o: \"\"\"\\y\n z\"\"\"\n}", strings.Repeat("invalid-escape ", 5)},
 	"env":                      {"a = x {\n a: $\n b: $1\n c: ${}\n d: ${A\n e: ${A^^}\n f: ${A:-${B}}\n g: $A/x\n h: x$A\n i: 1\n}", strings.Repeat("invalid-env ", 6) + "unexpected-token unexpected-token"},
@@ -148,6 +153,25 @@ func TestLargeFile(t *testing.T) {
 	comments := []byte(strings.Repeat("# comment\n", MaxFileSize/10))
 	if _, ds := Parse("main.ww", comments); len(ds) != 0 {
 		t.Errorf("a file under the limit: %v", ds)
+	}
+}
+
+// A punctuation mark that is missing or written twice is one mistake, wherever
+// it is, and has at most one message.
+func TestOneMistakeOneMessage(t *testing.T) {
+	for name, src := range corpus(t) {
+		for i, c := range string(src) {
+			if !strings.ContainsRune("{}[]:=\"$,", c) {
+				continue
+			}
+			missing := string(src[:i]) + string(src[i+1:])
+			twice := string(src[:i]) + string(c) + string(src[i:])
+			for _, broken := range []string{missing, twice} {
+				if _, ds := Parse(name, []byte(broken)); len(ds) > 1 {
+					t.Errorf("%q at %d:\n%s\n%s", c, i, rendered(t, ds, name, []byte(broken)), broken)
+				}
+			}
+		}
 	}
 }
 

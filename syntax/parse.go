@@ -44,7 +44,10 @@ type parser struct {
 
 	held       []Diagnostic // mistakes in tok
 	muted      bool         // mistakes of the scanner are consequences of one reported
-	lost       bool         // what is between declarations has been reported
+	panicLine  int          // the line of a structural mistake with nothing well-formed after it
+	broken     []int        // the lines of all structural mistakes
+	lost       bool         // a mistake between declarations has been reported; what is indented belongs to it
+	column     int          // of the last declaration
 	layout     bool         // judge brackets by the indentation
 	unbalanced bool         // a bracket is missing or too many
 	closing    bool         // the current token ends the block or array being parsed
@@ -114,7 +117,18 @@ func (p *parser) report(d Diagnostic) {
 	p.diagnostics = append(p.diagnostics, d)
 }
 
+// mistake reports a mistake of structure. A second one on the same line is most
+// likely a consequence, unless something was well-formed in between.
 func (p *parser) mistake(code string, sp Span, message, remedy string, related ...Related) {
+	if structural(code) {
+		if p.panicLine == sp.Start.Line {
+			return
+		}
+		p.panicLine = sp.Start.Line
+		if len(p.broken) < maxDiagnostics {
+			p.broken = append(p.broken, sp.Start.Line)
+		}
+	}
 	p.report(Diagnostic{Severity: Error, Code: code, Span: sp, Message: message, Remedy: remedy, Related: related})
 }
 
@@ -165,6 +179,13 @@ func (p *parser) file() {
 
 // decl parses `name = head { … }`.
 func (p *parser) decl() {
+	if p.lost && p.tok.nl && p.tok.start.Column > p.column {
+		p.skipLine(true, keyMode)
+		return
+	}
+	if p.tok.nl {
+		p.column = p.tok.start.Column
+	}
 	if p.tok.kind != word && p.tok.kind != str {
 		p.stray()
 		return
@@ -232,7 +253,7 @@ func (p *parser) declWithoutAssign(d *Decl) {
 		p.strayAt(d.Name.Span)
 		return
 	}
-	p.lost = false
+	p.lost = true
 	p.mistake(codeExpectedAssign, d.Name.Span, "expected `=` after the name of a declaration", "write `name = kind type { … }`")
 	p.skipLine(false, keyMode)
 }
@@ -267,6 +288,7 @@ func (p *parser) declHead(d *Decl) {
 	if p.tok.kind == lbrace {
 		d.Body = p.block(nil, keyMode)
 		d.Span = p.s.span(d.Name.Span.Start, d.Body.Span.End)
+		p.lost = slices.Contains(p.broken, d.Body.Span.End.Line)
 		return
 	}
 	end := d.Head[len(d.Head)-1].Span.End
@@ -274,6 +296,12 @@ func (p *parser) declHead(d *Decl) {
 	d.Span = p.s.span(d.Name.Span.Start, end)
 	p.mistake(codeExpectedBlock, p.s.span(d.Head[0].Span.Start, end),
 		"declaration "+quoteSource(d.Name.Text)+" has no block", "write `{ … }` after its head, or `{}` if there is nothing to say")
+	if b := p.unopened(d.Name.Span.Start.Column, keyMode); b != nil {
+		d.Body = b
+		d.Span.End = b.Span.End
+		return
+	}
+	p.lost = true
 	p.skipLine(false, keyMode)
 }
 
@@ -286,6 +314,7 @@ func (p *parser) skipWords() {
 func (p *parser) noHead(d *Decl) {
 	const remedy = "write `= kind { … }` or `= kind type { … }`, such as `= llm openai { … }`"
 	name := quoteSource(d.Name.Text)
+	p.lost = true
 	switch {
 	case p.tok.kind == lbrace:
 		p.mistake(codeExpectedHead, d.Name.Span, "declaration "+name+" has no kind", remedy)

@@ -10,7 +10,7 @@ func (p *parser) array(m mode) *Array {
 		return a
 	}
 	for p.next(valueMode); p.inArray(); {
-		if v := p.value(valueMode); v != nil {
+		if v := p.item(); v != nil {
 			a.Items = append(a.Items, v)
 			p.endOfItem()
 		} else {
@@ -43,6 +43,9 @@ func (p *parser) inArray() bool {
 		case p.tok.kind == rbrack:
 			p.closing = true
 			return false
+		case p.tok.kind == rbrace && p.repeated():
+			p.closer("the block before it is closed")
+			p.skipCloser(valueMode)
 		case p.tok.kind == rbrace:
 			p.unclosed(false)
 			p.closing = p.mistyped() || !p.closes(rbrace)
@@ -50,7 +53,9 @@ func (p *parser) inArray() bool {
 		case p.tok.kind == comma:
 			p.mistake(codeUnexpectedComma, p.span(), "comma without a value before it", "remove it")
 			p.next(valueMode)
-		case p.tok.nl && p.keyed() && !p.closesNext():
+		case p.entryAhead() && p.layout && p.tok.start.Column > p.s.open[len(p.s.open)-1].column:
+			return true
+		case p.entryAhead():
 			p.unclosed(false)
 			if p.tok.kind == word {
 				p.rescan(keyMode)
@@ -61,6 +66,25 @@ func (p *parser) inArray() bool {
 		}
 	}
 	return false
+}
+
+// entryAhead reports whether an entry starts at the current token, at the start
+// of a line, and not one that was written where a value belongs.
+func (p *parser) entryAhead() bool { return p.tok.nl && p.keyed() && !p.closesNext() }
+
+// item parses one value. By the indentation, entries on lines of their own are
+// a block without its opening brace.
+func (p *parser) item() Value {
+	if p.layout && p.entryAhead() && len(p.s.open) < maxDepth {
+		p.mistake(codeExpectedValue, p.span(), "block in an array has no opening `{`", "add `{` before its first key")
+		if p.tok.kind == word {
+			p.rescan(keyMode)
+		}
+		if b := p.unopened(p.s.open[len(p.s.open)-1].column, valueMode); b != nil {
+			return b
+		}
+	}
+	return p.value(valueMode)
 }
 
 // closesNext reports whether the next bracket after the current token is a
@@ -81,7 +105,9 @@ func (p *parser) endOfItem() {
 		for p.tok.kind != rbrack && p.tok.kind != rbrace && p.tok.kind != eof && !p.unwind {
 			p.skipToken()
 		}
-	case p.tok.kind == comma, p.tok.kind == rbrack, p.tok.kind == rbrace, p.tok.kind == eof:
+	case p.tok.kind == comma:
+		p.panicLine = 0
+	case p.tok.kind == rbrack, p.tok.kind == rbrace, p.tok.kind == eof:
 	case p.adjacent():
 		p.skipItem()
 	}

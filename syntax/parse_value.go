@@ -13,20 +13,65 @@ func (p *parser) block(head []Word, m mode) *Block {
 		b.Span.End = p.lastEnd
 		return b
 	}
-	keys := keySet{}
-	for p.next(keyMode); p.inBlock(); {
+	p.next(keyMode)
+	doubled := p.tok.kind == lbrace && p.tok.start.Offset == p.lastEnd.Offset
+	if doubled {
+		p.reject(codeExpectedKey, "expected a key, found `{`", "remove it")
+		p.next(keyMode)
+	}
+	p.entries(b)
+	if !p.closing {
+		return b
+	}
+	p.closing = false
+	b.Span.End = p.tok.end
+	p.next(m)
+	if doubled && p.tok.kind == rbrace && p.tok.start.Offset == p.lastEnd.Offset {
+		p.next(m)
+	}
+	return b
+}
+
+// entries parses the entries of the block that was opened last, up to its
+// closing brace.
+func (p *parser) entries(b *Block) {
+	for keys := (keySet{}); p.inBlock(); {
 		p.entry(b, &keys)
 	}
 	b.Span.End = p.lastEnd
+	p.pop()
+}
+
+// unopened parses a block whose opening brace is missing, which has been
+// reported: lines that are indented deeper than what they belong to, which is
+// at a column. It returns nil if there are none.
+func (p *parser) unopened(column int, m mode) *Block {
+	if !p.tok.nl || p.tok.start.Column <= column || !p.keyed() || len(p.s.open) >= maxDepth {
+		return nil
+	}
+	p.unbalanced = true
+	p.s.open = append(p.s.open, opening{kind: lbrace, span: p.s.span(p.tok.start, p.tok.start), column: column, absent: true})
+	b := &Block{Span: p.span()}
+	p.entries(b)
 	if p.closing {
 		p.closing = false
 		b.Span.End = p.tok.end
-		p.pop()
 		p.next(m)
-		return b
 	}
-	p.pop()
 	return b
+}
+
+// dedented reports whether the current token ends a block without an opening
+// brace. A closing brace at its indent is left to it.
+func (p *parser) dedented() bool {
+	o := p.s.open[len(p.s.open)-1]
+	if !o.absent {
+		return false
+	}
+	if p.tok.kind == rbrace {
+		return !p.tok.nl || p.tok.start.Column < o.column
+	}
+	return p.tok.kind == eof || p.tok.kind == rbrack || p.tok.nl && p.tok.start.Column <= o.column
 }
 
 // inBlock moves to the next entry of a block and reports whether there is one.
@@ -35,6 +80,8 @@ func (p *parser) block(head []Word, m mode) *Block {
 func (p *parser) inBlock() bool {
 	for !p.unwind {
 		switch {
+		case p.dedented():
+			return false
 		case p.tok.kind == eof:
 			p.unclosed(true)
 			return false
@@ -49,20 +96,25 @@ func (p *parser) inBlock() bool {
 				return false
 			}
 			p.closer("no block is open at this indent")
-			p.next(keyMode)
-		case p.tok.kind == rbrack:
+			p.skipCloser(keyMode)
+		case p.tok.kind == rbrack && !p.outdented():
 			if p.closing = p.mistyped(); p.closing || p.closes(rbrack) {
 				p.unclosed(false)
 				return false
 			}
-			p.closer("no array is open here")
-			p.next(keyMode)
-		case p.tok.kind == comma:
+			if !p.s.open[len(p.s.open)-1].keyless {
+				p.closer("no array is open here")
+			}
+			p.skipCloser(keyMode)
+		case p.tok.kind == comma && !p.outdented():
 			p.mistake(codeUnexpectedComma, p.span(), "comma without an entry before it", "remove it")
 			p.next(keyMode)
 		case p.declAhead():
 			p.unclosed(true)
 			p.unwind = true
+		case p.outdented():
+			p.unclosed(false)
+			return false
 		default:
 			return true
 		}
@@ -73,9 +125,7 @@ func (p *parser) inBlock() bool {
 // entry parses `key: value` or `key = value`, and the comma after it.
 func (p *parser) entry(b *Block, keys *keySet) {
 	if p.tok.kind != word && p.tok.kind != str {
-		p.reject(codeExpectedKey, "expected a key, found "+p.found(),
-			"write `key: value`; a value starts on the line of its key, and a block on the line of its head")
-		p.skipLine(true, keyMode)
+		p.noKey()
 		return
 	}
 	e := &Entry{Key: Word{Text: p.tok.text, Quoted: p.tok.kind == str, Span: p.span()}}
@@ -97,6 +147,18 @@ func (p *parser) entry(b *Block, keys *keySet) {
 	p.endOfEntry()
 }
 
+// noKey reports what starts no entry; several blocks without a key are one
+// mistake, a list without its `[`.
+func (p *parser) noKey() {
+	o := &p.s.open[len(p.s.open)-1]
+	if p.tok.kind != lbrace || !o.keyless {
+		p.reject(codeExpectedKey, "expected a key, found "+p.found(),
+			"write `key: value`; a block starts on the line of its head, and a list of values is put in `[` and `]`")
+	}
+	o.keyless = o.keyless || p.tok.kind == lbrace
+	p.skipLine(true, keyMode)
+}
+
 // assignment parses the `:` or `=` of an entry. Where it is missing but a value
 // follows that can't be anything else, the entry is parsed all the same.
 func (p *parser) assignment(e *Entry) bool {
@@ -112,8 +174,16 @@ func (p *parser) assignment(e *Entry) bool {
 	p.mistake(codeExpectedColon, e.Key.Span, "expected `:` or `=` after the key "+quoteSource(e.Key.Text),
 		"write `key: value`, and put a text in quotes")
 	switch p.tok.kind {
-	case lbrace, lbrack, str, env:
+	case lbrace, lbrack:
 		return !p.tok.nl
+	case str, env:
+		if p.tok.nl {
+			return false
+		}
+		if p.tok.start.Offset > p.lastEnd.Offset {
+			return true
+		}
+		p.held = p.held[:0]
 	}
 	return false
 }
@@ -136,7 +206,11 @@ func (p *parser) entryValue(e *Entry) Value {
 		missing = p.tok.nl && p.keyed()
 	}
 	if missing {
-		p.mistake(codeExpectedValue, e.Key.Span, "key "+quoteSource(e.Key.Text)+" has no value", `write one, such as "" or null, or remove the key`)
+		p.mistake(codeExpectedValue, e.Key.Span, "key "+quoteSource(e.Key.Text)+" has no value",
+			`write one, such as "", null or { … }, or remove the key`)
+		if b := p.unopened(e.Key.Span.Start.Column, keyMode); b != nil {
+			return b
+		}
 		if p.tok.kind == comma || p.tok.kind == rbrack && !p.closes(rbrack) {
 			p.next(keyMode)
 		}
@@ -155,10 +229,12 @@ func (p *parser) endOfEntry() {
 	case p.unwind || p.tok.nl:
 	case p.tok.kind == comma:
 		p.next(keyMode)
+		p.panicLine = 0
 	case p.tok.kind == eof, p.tok.kind == rbrace, p.tok.kind == rbrack:
 	case p.adjacent():
 		p.skipLine(true, keyMode)
 	case p.keyed():
+		p.panicLine = 0
 	default:
 		p.reject(codeUnexpectedToken, "unexpected "+p.found()+" after a value",
 			"put a text of several words in quotes; start the next entry on a new line")

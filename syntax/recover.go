@@ -1,6 +1,9 @@
 package syntax
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // stray reports a token that starts no declaration, and passes its line.
 func (p *parser) stray() {
@@ -39,6 +42,9 @@ func (p *parser) closer(why string) {
 // Blocks and arrays on its way are parsed, so that the mistakes in them are
 // reported. With force it passes the current token in any case.
 func (p *parser) skipLine(force bool, m mode) {
+	if !p.tok.nl {
+		p.held = p.held[:0]
+	}
 	for ; p.tok.kind != eof && !p.unwind && (force || !p.tok.nl); force = false {
 		switch p.tok.kind {
 		case lbrace:
@@ -48,7 +54,7 @@ func (p *parser) skipLine(force bool, m mode) {
 			p.aside(func() { p.array(m) })
 			continue
 		case rbrace, rbrack:
-			if p.closes(p.tok.kind) {
+			if p.closes(p.tok.kind) && !(p.layout && p.s.openedHere() == 0 && !p.tok.nl) {
 				return
 			}
 		case comma:
@@ -146,6 +152,10 @@ func (p *parser) unclosed(all bool) {
 	}
 	p.s.atEnd = p.tok.kind == eof
 	o := p.s.open[len(p.s.open)-1]
+	keyless := func(o opening) bool { return o.keyless } // its braces explain the lack of others
+	if slices.ContainsFunc(p.s.open, keyless) || slices.Contains(p.broken, o.span.Start.Line) {
+		return
+	}
 	var related []Related
 	for i := len(p.s.open) - 2; all && i >= 0 && len(related) < 3; i-- {
 		related = append(related, Related{Span: p.s.open[i].span, Message: "this isn't closed either"})
@@ -157,15 +167,18 @@ func (p *parser) unclosed(all bool) {
 	}
 }
 
-// misplaced judges a closing brace at the start of a line by the indentation.
+// misplaced judges a closing brace by the indentation.
 // It reports whether the brace isn't the one of the innermost block: then
 // either leave says that the block ends here, unclosed, or the brace is one too
 // many.
 func (p *parser) misplaced() (leave, misplaced bool) {
-	if !p.layout || !p.tok.nl {
+	inner, column := p.s.open[len(p.s.open)-1], p.tok.start.Column
+	if !p.layout || inner.absent {
 		return false, false
 	}
-	inner, column := p.s.open[len(p.s.open)-1], p.tok.start.Column
+	if !p.tok.nl {
+		return false, p.repeated()
+	}
 	if column > inner.column && inner.span.Start.Line < p.tok.start.Line {
 		return false, true
 	}
@@ -177,6 +190,27 @@ func (p *parser) misplaced() (leave, misplaced bool) {
 		}
 	}
 	return false, false
+}
+
+// outdented reports whether the current token isn't indented as deep as what is
+// in the innermost block.
+func (p *parser) outdented() bool {
+	o := p.s.open[len(p.s.open)-1]
+	return p.layout && p.tok.nl && len(p.s.open) > 1 && p.tok.start.Column <= o.column
+}
+
+// repeated reports whether the current brace comes right after one that closes
+// what the indent of its line says, and closes something further out.
+func (p *parser) repeated() bool {
+	o := p.s.open[len(p.s.open)-1]
+	return p.layout && !p.tok.nl && p.last == rbrace && o.span.Start.Line < p.tok.start.Line && o.column < p.s.firstColumn
+}
+
+// skipCloser passes a closing bracket that has been reported, and its comma.
+func (p *parser) skipCloser(m mode) {
+	if p.next(m); p.tok.kind == comma {
+		p.next(m)
+	}
 }
 
 // declAhead reports whether the current token starts a declaration by its

@@ -50,9 +50,11 @@ type comment struct {
 
 // opening is an open bracket.
 type opening struct {
-	kind   kind
-	span   Span
-	column int // of the first token on the bracket's line
+	kind    kind
+	span    Span
+	column  int  // of the first token on the bracket's line
+	keyless bool // a block without a key in it has been reported
+	absent  bool // the bracket is missing, and the indentation says where it belongs
 }
 
 // scanner turns text into tokens. It holds the stack of open brackets because

@@ -40,6 +40,14 @@ func (s *scanner) scanString(t *token) {
 // it when they close what this line opened.
 func (s *scanner) unterminated(t *token, end int) {
 	end = s.off + len(strings.TrimRight(s.src[s.off:end], " \t\r"))
+	if off := s.closedLater(end); off >= 0 {
+		t.bad = true
+		s.mistake(codeUnterminatedStr, s.span(t.start, after(t.start, s.src[s.off:end])), "string goes over several lines",
+			`write a text of several lines between """ and """`)
+		t.text = s.text(s.src[s.off+1 : off-1])
+		s.to(off)
+		return
+	}
 	n := s.openedHere()
 	for ; n > 0; n-- {
 		text := strings.TrimRight(s.src[s.off+1:end], " \t,")
@@ -58,12 +66,51 @@ func (s *scanner) unterminated(t *token, end int) {
 	t.text = s.text(text)
 }
 
+// closedLater looks for the end of a string that goes on behind the end of its
+// line: a quote on one of the next lines, before anything else begins. It
+// returns the offset behind it, or -1.
+func (s *scanner) closedLater(off int) int {
+	const most = 20 // lines
+	quote := s.src[s.off]
+	_, rest, more := strings.Cut(s.src[off:], "\n")
+	for range most {
+		at := len(s.src) - len(rest)
+		line, next, last := strings.Cut(rest, "\n")
+		c, _ := s.blankThen(at)
+		if !more || c == '}' || c == ']' || c == '#' || c == quote || startsEntry(line) {
+			return -1
+		}
+		switch strings.Count(line, string(quote)) {
+		case 0:
+			rest, more = next, last
+		case 1:
+			return at + strings.IndexByte(line, quote) + 1
+		default:
+			return -1
+		}
+	}
+	return -1
+}
+
+// startsEntry reports whether a line begins with a key.
+func startsEntry(line string) bool {
+	line = strings.TrimLeft(line, " \t'\"")
+	n := 0
+	for n < len(line) && isWordByte(line[n]) {
+		n++
+	}
+	line = strings.TrimLeft(line[n:], " \t'\"")
+	return n > 0 && (line == ":" || strings.HasPrefix(line, ": ") || strings.HasPrefix(line, "="))
+}
+
 // swallow notes that brackets can't be trusted any longer, if one of the n that
 // are open on this line was most likely closed in a text that a mistake took
-// with it, or if one was opened there for the lines to come.
+// with it, if the text is nothing but closing ones, or if one was opened there
+// for the lines to come.
 func (s *scanner) swallow(text string, n int) {
 	opens := strings.HasSuffix(text, "{") || strings.HasSuffix(text, "[")
-	s.doubt = s.doubt || opens || n > 0 && strings.ContainsAny(text, "]}")
+	closes := strings.ContainsAny(text, "]}") && (n > 0 || strings.Trim(text, "\"'}], \t") == "")
+	s.doubt = s.doubt || opens || closes
 }
 
 // openedHere counts the brackets that the current line opened.

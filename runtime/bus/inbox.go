@@ -114,7 +114,7 @@ func (r *replies) end(err error) {
 
 func (r *replies) Next(ctx context.Context) (Message, error) {
 	for {
-		m, err, changed := r.take()
+		m, changed, err := r.take()
 		if changed == nil {
 			return m, err
 		}
@@ -127,14 +127,14 @@ func (r *replies) Next(ctx context.Context) (Message, error) {
 }
 
 // take returns an answer or an error, or a channel to wait on.
-func (r *replies) take() (Message, error, <-chan struct{}) {
+func (r *replies) take() (Message, <-chan struct{}, error) {
 	r.owner.mu.Lock()
 	defer r.owner.mu.Unlock()
 	if r.ended != nil {
-		return Message{}, r.ended, nil
+		return Message{}, nil, r.ended
 	}
 	if len(r.queue) == 0 {
-		return Message{}, nil, r.changed
+		return Message{}, r.changed, nil
 	}
 	m := r.queue[0]
 	r.queue = r.queue[1:]

@@ -18,7 +18,8 @@ import (
 // stays where the setting is absent or null. Secrets are resolved. A value of
 // the wrong type is an error that names the setting; a setting that the struct
 // has no field for is logged and ignored, since files may be ahead of us.
-// Errors never contain values.
+// Errors never contain values; a type that has a method Want() string says with
+// it what it wants.
 func (e Env) Decode(into any) error {
 	settings := map[string]json.RawMessage{}
 	if raw := bytes.TrimSpace(e.Config.Settings); len(raw) > 0 && !bytes.Equal(raw, []byte("null")) {
@@ -48,13 +49,13 @@ func (e Env) Decode(into any) error {
 	return nil
 }
 
-// wanter is a type of a setting that describes itself.
-type wanter interface{ want() string }
+// wanter is a type of a setting that describes itself, in its zero value too.
+type wanter interface{ Want() string }
 
 func settingError(name string, raw json.RawMessage, t reflect.Type, err error) error {
 	want := ""
 	if w, ok := reflect.Zero(t).Interface().(wanter); ok {
-		want = w.want()
+		want = w.Want()
 	} else {
 		want = typeName(t)
 	}
@@ -103,7 +104,8 @@ func shape(raw json.RawMessage) string {
 // It is more than zero.
 type Duration time.Duration
 
-func (Duration) want() string { return `a duration of more than zero such as "60s" or "1m30s"` }
+// Want describes the setting.
+func (Duration) Want() string { return `a duration of more than zero such as "60s" or "1m30s"` }
 
 // UnmarshalJSON reads either form.
 func (d *Duration) UnmarshalJSON(b []byte) error {
@@ -130,7 +132,8 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 // Strings is a setting that is a string or an array of strings.
 type Strings []string
 
-func (Strings) want() string { return "a string or an array of strings" }
+// Want describes the setting.
+func (Strings) Want() string { return "a string or an array of strings" }
 
 // UnmarshalJSON reads either form.
 func (l *Strings) UnmarshalJSON(b []byte) error {

@@ -26,6 +26,7 @@ type Container struct {
 	ImageID    string
 	ConfigHash string
 	DependsOn  []Dependency
+	TTY        bool // known from an inspection only
 	Labels     map[string]string
 	Ports      []Port
 	IPs        map[string]string // network name → address

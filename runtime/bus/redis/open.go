@@ -185,8 +185,8 @@ func (b *Bus) explain(err error) error {
 		advice = "connection refused: check that the bus is running and the port is right"
 	case strings.HasPrefix(text, "WRONGPASS"), strings.Contains(text, "invalid password"):
 		advice = "it refuses the password: check the secret of the bus"
-	case strings.HasPrefix(text, "NOAUTH"), strings.Contains(text, "called without any password configured"):
-		advice = "its password and ours don't fit: check that both have one, or neither"
+	case strings.HasPrefix(text, "NOAUTH"):
+		advice = "it wants a password: set the secret of the bus"
 	case strings.HasPrefix(text, "OOM"):
 		advice = "its memory is full: let the consumers catch up, or raise maxmemory"
 	case strings.HasPrefix(text, "MISCONF"):

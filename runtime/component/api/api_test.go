@@ -17,29 +17,25 @@ import (
 
 // echo answers with the payload and what it knows of the message; "slow" is
 // not answered until the end of the test, "fail" with an error.
-func echo(t *testing.T) func(context.Context, bus.Message, func(bus.Message)) {
-	end := make(chan struct{})
-	t.Cleanup(func() { close(end) })
-	return func(_ context.Context, m bus.Message, reply func(bus.Message)) {
-		switch string(m.Payload) {
-		case `"slow"`:
-			<-end
-		case `"fail"`:
-			reply(bus.Message{Payload: json.RawMessage(`null`), Error: "worker: out of order"})
-		case `"stream"`:
-			reply(bus.Message{ID: "c0", StreamID: "s", Payload: json.RawMessage(`"one "`)})
-			reply(bus.Message{ID: "c1", StreamID: "s", ChunkIndex: 1, Payload: json.RawMessage(`"two"`)})
-			reply(bus.Message{ID: "f", StreamID: "s", IsFinal: true, Payload: json.RawMessage(`"one two"`)})
-		default:
-			reply(bus.Message{Payload: m.Payload})
-		}
+func echo(ctx context.Context, m bus.Message, reply func(bus.Message)) {
+	switch string(m.Payload) {
+	case `"slow"`:
+		<-ctx.Done()
+	case `"fail"`:
+		reply(bus.Message{Payload: json.RawMessage(`null`), Error: "worker: out of order"})
+	case `"stream"`:
+		reply(bus.Message{ID: "c0", StreamID: "s", Payload: json.RawMessage(`"one "`)})
+		reply(bus.Message{ID: "c1", StreamID: "s", ChunkIndex: 1, Payload: json.RawMessage(`"two"`)})
+		reply(bus.Message{ID: "f", StreamID: "s", IsFinal: true, Payload: json.RawMessage(`"one two"`)})
+	default:
+		reply(bus.Message{Payload: m.Payload})
 	}
 }
 
 func serve(t *testing.T, settings string, change ...func(*component.Env)) *httptest.Server {
 	t.Helper()
 	env, _ := componenttest.Env(t, "input", "api", settings)
-	componenttest.Worker(t, &env, echo(t))
+	componenttest.Worker(t, &env, echo)
 	for _, f := range change {
 		f(&env)
 	}

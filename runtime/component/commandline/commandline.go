@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -49,8 +50,18 @@ func Build(_ context.Context, env component.Env) (*component.Instance, error) {
 }
 
 func isTerminal(r io.Reader) bool {
-	f, ok := r.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(f.Fd()))
+	f, ok := r.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	// Not the method Fd: it would make reads of a pipe uninterruptible.
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	is := false
+	err = raw.Control(func(fd uintptr) { is = term.IsTerminal(int(fd)) })
+	return err == nil && is
 }
 
 type chat struct {

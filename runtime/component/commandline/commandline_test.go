@@ -150,22 +150,19 @@ func TestStaysWithoutInput(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	end := make(chan struct{})
-	out, stop := run(t, `{"timeout":"20ms"}`, strings.NewReader("x\n"), func(context.Context, bus.Message, func(bus.Message)) { <-end })
+	out, stop := run(t, `{"timeout":"20ms"}`, strings.NewReader("x\n"), func(ctx context.Context, _ bus.Message, _ func(bus.Message)) { <-ctx.Done() })
 	out.waitFor(t, "error: no answer within 20ms\n")
 	stop()
-	close(end)
 }
 
 func TestStopWhileWaiting(t *testing.T) {
-	end, asked := make(chan struct{}), make(chan struct{})
-	_, stop := run(t, ``, strings.NewReader("x\n"), func(context.Context, bus.Message, func(bus.Message)) {
+	asked := make(chan struct{})
+	_, stop := run(t, ``, strings.NewReader("x\n"), func(ctx context.Context, _ bus.Message, _ func(bus.Message)) {
 		close(asked)
-		<-end
+		<-ctx.Done()
 	})
 	<-asked
 	stop()
-	close(end)
 }
 
 func TestSettings(t *testing.T) {

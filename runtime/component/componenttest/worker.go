@@ -3,6 +3,7 @@ package componenttest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/bus/memory"
@@ -11,14 +12,14 @@ import (
 
 // Worker puts one component behind the inputs of env: what env.Ask sends over
 // a bus in memory reaches work, which answers by calling reply for each
-// answer.
+// answer. The handler's ctx ends with the test.
 func Worker(t *testing.T, env *component.Env, work func(ctx context.Context, m bus.Message, reply func(bus.Message))) {
 	t.Helper()
 	b := memory.New(memory.Options{})
 	ctx, cancel := context.WithCancel(context.Background())
 	subscribed, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- b.Consume(ctx, bus.Consumer{Component: "worker", Concurrency: 4, Handler: func(ctx context.Context, m bus.Message) ([]bus.Message, error) {
+		done <- b.Consume(ctx, bus.Consumer{Component: "worker", Concurrency: 4, Grace: time.Millisecond, Handler: func(ctx context.Context, m bus.Message) ([]bus.Message, error) {
 			work(ctx, m, func(r bus.Message) {
 				r.Target, r.Pattern, r.SessionID = m.ReplyTo, bus.PointToPoint, m.SessionID
 				if err := b.Publish(ctx, r); err != nil {

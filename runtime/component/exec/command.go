@@ -9,6 +9,12 @@ import (
 // command is a setting: an array of strings, or one string that is split.
 type command []string
 
+// Want describes the setting.
+func (command) Want() string {
+	return "an array of strings, or a string whose quotes are closed"
+}
+
+// UnmarshalJSON reads either form.
 func (c *command) UnmarshalJSON(b []byte) error {
 	var list []string
 	if json.Unmarshal(b, &list) == nil {

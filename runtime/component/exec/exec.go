@@ -210,6 +210,10 @@ func variable(name, value string) string {
 // environment is a setting: an object or an array of NAME=VALUE.
 type environment []string
 
+// Want describes the setting.
+func (environment) Want() string { return "an object or an array of NAME=VALUE" }
+
+// UnmarshalJSON reads either form.
 func (e *environment) UnmarshalJSON(b []byte) error {
 	var list []string
 	if json.Unmarshal(b, &list) == nil {

@@ -1,0 +1,63 @@
+# Everything that people and CI do here. `make demo` and `make test` need Go, a
+# Docker Engine, and nothing else that they don't bring themselves.
+
+SHELL := /bin/sh
+export CGO_ENABLED ?= 0
+export PATH := $(CURDIR)/bin/tools:$(PATH)
+
+GO      ?= go
+LDFLAGS := -s -w
+BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+
+.PHONY: all build cross demo test lint bench fuzz images tools clean
+
+all: build
+
+build: bin/ww
+
+bin/ww: FORCE
+	@mkdir -p bin
+	@$(BUILD) -o bin/ww ./cmd/ww
+	@# Elsewhere than on Linux, images need a second binary.
+	@if [ "$$($(GO) env GOOS)" != linux ]; then GOOS=linux $(BUILD) -o "bin/ww-linux-$$($(GO) env GOARCH)" ./cmd/ww; fi
+
+FORCE:
+
+# Binaries for engines of other architectures, beside the one for this machine.
+cross: build
+	@for arch in amd64 arm64; do GOOS=linux GOARCH=$$arch $(BUILD) -o bin/ww-linux-$$arch ./cmd/ww; done
+
+images:
+	@scripts/base-images
+
+# What the tests use besides the engine: a redis-server.
+tools:
+	@scripts/test-tools bin/tools
+
+# The quickstart, from nothing to an answer and back to nothing.
+demo: build
+	@scripts/base-images redis:alpine
+	@scripts/demo bin/ww
+
+test: lint tools images
+	CGO_ENABLED=1 $(GO) test -race -timeout 25m ./...
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+# Figures, each as a ratio to what the engine or the parser needs at the least.
+# COMPOSE=path/to/docker-compose compares with docker compose as well.
+bench: build images
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./syntax ./model ./compose ./runtime/plan
+	WW_BENCH=1 $(GO) test -count 1 -run '^TestBench' -v ./cmd/ww | grep -v '^=== '
+
+FUZZTIME ?= 60s
+fuzz:
+	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./syntax
+	$(GO) test -run '^$$' -fuzz '^FuzzPrint$$' -fuzztime $(FUZZTIME) ./syntax
+	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./runtime/bus
+
+clean:
+	rm -rf bin

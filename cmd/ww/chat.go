@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/deploy"
+)
+
+func (t *tool) chatCommand() *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "session", Usage: "a session to go on with"},
+		&cli.DurationFlag{Name: "timeout", Value: 2 * time.Minute, Usage: "how long to wait for an answer"},
+	}
+	return &cli.Command{
+		Name:      "chat",
+		Usage:     "talk to a running system, a line at a time, in one session",
+		ArgsUsage: "[COMPONENT]",
+		Flags:     append(append(flags, projectFlags(true)...), engineFlags()...),
+		Action: func(c *cli.Context) error {
+			r, err := t.find(c.Context, c)
+			if err != nil {
+				return err
+			}
+			defer r.engine.Close()
+			target := c.Args().First()
+			if target == "" {
+				if target, err = r.entrance(); err != nil {
+					return err
+				}
+			}
+			if _, err := r.gateway(target); err != nil {
+				return err
+			}
+			session := c.String("session")
+			if session == "" {
+				session = bus.NewID()
+			}
+			return t.chat(c.Context, r, target, session, c.Duration("timeout"))
+		},
+	}
+}
+
+// entrance finds the component that gets what comes in, where there is only
+// one.
+func (r *running) entrance() (string, error) {
+	var targets []string
+	for _, c := range r.have.Containers {
+		if c.Labels[deploy.LabelKind] == "input" {
+			targets = append(targets, strings.Split(c.Labels["dev.woodwork.routes"], ",")...)
+		}
+	}
+	slices.Sort(targets)
+	targets = slices.Compact(targets)
+	if len(targets) == 1 {
+		return targets[0], nil
+	}
+	err := fmt.Errorf("%s has %d components that get input", r.name, len(targets))
+	return "", &usageError{err, "name one: ww chat COMPONENT"}
+}
+
+func (t *tool) chat(ctx context.Context, r *running, target, session string, timeout time.Duration) error {
+	interactive := isTerminal(t.in)
+	if interactive {
+		fmt.Fprintf(t.err, "talking to %s of %s; Ctrl-D ends\n", target, r.name)
+	}
+	lines, failed := t.lines(ctx)
+	for {
+		if interactive {
+			fmt.Fprint(t.out, "> ")
+		}
+		var line string
+		select {
+		case l, ok := <-lines:
+			if !ok {
+				return *failed
+			}
+			line = strings.TrimSpace(l)
+		case <-ctx.Done():
+			return nil // Ctrl-C is a way to end
+		}
+		if line == "" {
+			continue
+		}
+		payload, err := json.Marshal(line)
+		if err != nil {
+			return err
+		}
+		each, cancel := context.WithTimeout(ctx, timeout)
+		err = r.send(each, target, request{Session: session, Payload: payload}, t.printAnswer)
+		cancel()
+		var component *deploy.ComponentError
+		switch {
+		case errors.As(err, &component) && interactive:
+			fmt.Fprintln(t.err, err) // the next line may fare better
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// lines reads standard input until its end or until ctx is done. A read can't
+// be broken off: its goroutine ends with the program at the latest.
+func (t *tool) lines(ctx context.Context) (<-chan string, *error) {
+	out := make(chan string)
+	var failed error
+	go func() {
+		defer close(out)
+		sc := bufio.NewScanner(t.in)
+		sc.Buffer(nil, bus.MaxMessageBytes)
+		for sc.Scan() {
+			select {
+			case out <- sc.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+		failed = sc.Err()
+	}()
+	return out, &failed
+}

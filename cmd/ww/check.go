@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"woodwork.dev/ww/compose"
+	"woodwork.dev/ww/model"
+	"woodwork.dev/ww/syntax"
+)
+
+func (t *tool) checkCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "report every mistake in .ww files",
+		ArgsUsage: "[FILE…]",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "file", Aliases: []string{"f"}, Usage: "a .ww file (default: main.ww)"},
+			formatFlag("text", "text or json"),
+			&cli.BoolFlag{Name: "strict", Usage: "kinds and settings that ww doesn't know are errors"},
+		},
+		Action: func(c *cli.Context) error {
+			files := append(c.StringSlice("file"), c.Args().Slice()...)
+			return t.check(files, c.String("format"), c.Bool("strict"))
+		},
+	}
+}
+
+func formatFlag(def, usage string) cli.Flag {
+	return &cli.StringFlag{Name: "format", Value: def, Usage: usage}
+}
+
+func (t *tool) check(files []string, format string, strict bool) error {
+	if err := oneOf("format", format, "text", "json"); err != nil {
+		return err
+	}
+	parsed, sources, diags, err := t.parse(files)
+	if err != nil {
+		return err
+	}
+	_, more := model.Resolve(parsed...)
+	if diags.HasErrors() {
+		more = nil // what doesn't parse can't be judged further
+	}
+	if strict {
+		more = model.Strict(more)
+	}
+	diags = append(diags, more...)
+	if format == "json" {
+		if _, err := t.out.Write(syntax.JSON(diags)); err != nil {
+			return err
+		}
+	} else if err := syntax.Render(t.out, diags, sources, colourful(t.out)); err != nil {
+		return err
+	}
+	if diags.HasErrors() {
+		return errReported{exitConfig}
+	}
+	if format == "text" && len(diags) == 0 {
+		fmt.Fprintln(t.out, "no mistakes")
+	}
+	return nil
+}
+
+// parse reads .ww files; "-" is standard input.
+func (t *tool) parse(files []string) ([]*syntax.File, map[string][]byte, syntax.Diagnostics, error) {
+	if len(files) == 0 {
+		main, err := compose.FindMain("")
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		files = []string{main}
+	}
+	var parsed []*syntax.File
+	var diags syntax.Diagnostics
+	sources := map[string][]byte{}
+	for _, name := range files {
+		src, err := t.readSource(name)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		f, d := syntax.Parse(name, src)
+		parsed, sources[name], diags = append(parsed, f), src, append(diags, d...)
+	}
+	return parsed, sources, diags, nil
+}
+
+func (t *tool) readSource(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(t.in)
+	}
+	src, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, &configError{fmt.Errorf("%s: no such file", name), "name a file with -f"}
+	case err != nil:
+		return nil, &configError{err, ""}
+	}
+	return src, nil
+}
+
+// oneOf checks the value of a flag.
+func oneOf(flag, value string, allowed ...string) error {
+	for _, a := range allowed {
+		if a == value {
+			return nil
+		}
+	}
+	return &usageError{fmt.Errorf("--%s can't be %q", flag, value), fmt.Sprintf("it is one of %v", allowed)}
+}
+
+// load loads a project for a command, and shows what is wrong with it.
+func (t *tool) load(ctx context.Context, req compose.Request) (*compose.Loaded, error) {
+	l, err := compose.Load(ctx, req)
+	if l != nil && len(l.Diagnostics) > 0 {
+		if err := syntax.Render(t.err, l.Diagnostics, l.Sources, colourful(t.err)); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		if errors.Is(err, compose.ErrNoFile) || errors.Is(err, context.Canceled) {
+			return nil, err
+		}
+		return nil, &configError{err, ""}
+	}
+	if l.Diagnostics.HasErrors() {
+		return nil, errReported{exitConfig}
+	}
+	return l, nil
+}

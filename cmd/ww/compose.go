@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/urfave/cli/v2"
+
+	"woodwork.dev/ww/compose"
+	"woodwork.dev/ww/dockerx"
+	"woodwork.dev/ww/model"
+	"woodwork.dev/ww/runtime/plan"
+	"woodwork.dev/ww/syntax"
+	"woodwork.dev/ww/templates"
+)
+
+func (t *tool) composeCommand() *cli.Command {
+	c := &cli.Command{
+		Name:  "compose",
+		Usage: "run the system as containers",
+		Flags: append(projectFlags(true), engineFlags()...),
+		Subcommands: []*cli.Command{
+			t.upCommand(), t.downCommand(), t.psCommand(), t.logsCommand(), t.attachCommand(),
+			t.exportCommand(), t.planCommand(), t.buildCommand(), t.pullCommand(),
+		},
+	}
+	for _, sub := range c.Subcommands {
+		// The flags that say which project may stand on either side of the
+		// subcommand's name. `logs -f` is taken.
+		sub.Flags = append(sub.Flags, projectFlags(sub.Name != "logs")...)
+		sub.Flags = append(sub.Flags, engineFlags()...)
+	}
+	return c
+}
+
+func projectFlags(short bool) []cli.Flag {
+	file := &cli.StringSliceFlag{Name: "file", Usage: "a .ww or compose file; may be given several times (default: main.ww, else compose.yaml)"}
+	if short {
+		file.Aliases = []string{"f"}
+	}
+	return []cli.Flag{
+		file,
+		&cli.StringFlag{Name: "project-name", Aliases: []string{"p"}, Usage: "the project's name (default: that of the folder)"},
+		&cli.StringFlag{Name: "project-directory", Usage: "the project's folder (default: that of the first file)"},
+		&cli.StringSliceFlag{Name: "profile", Usage: "a profile to enable"},
+		&cli.StringSliceFlag{Name: "env-file", Usage: "a file of variables in place of .env"},
+	}
+}
+
+func engineFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "host", Aliases: []string{"H"}, Usage: "address of the engine (default: DOCKER_HOST, or docker's own context)"},
+		&cli.StringFlag{Name: "context", Usage: "docker context to use"},
+	}
+}
+
+// inherited gives a string flag's value from the command or one above it.
+func inherited(c *cli.Context, name string) string {
+	for _, ctx := range c.Lineage() {
+		if ctx.Command != nil && ctx.IsSet(name) {
+			if v := ctx.String(name); v != "" {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+func inheritedList(c *cli.Context, name string) []string {
+	for _, ctx := range c.Lineage() {
+		if ctx.Command == nil {
+			continue
+		}
+		if v := ctx.StringSlice(name); len(v) > 0 {
+			return v
+		}
+	}
+	return nil
+}
+
+// request reads which project a command line means.
+func (t *tool) request(c *cli.Context) compose.Request {
+	return compose.Request{
+		Files:    inheritedList(c, "file"),
+		Dir:      inherited(c, "project-directory"),
+		Name:     inherited(c, "project-name"),
+		Profiles: inheritedList(c, "profile"),
+		EnvFiles: inheritedList(c, "env-file"),
+		Stdin:    t.in,
+	}
+}
+
+func (t *tool) engine(c *cli.Context) (*dockerx.Engine, error) {
+	return dockerx.Open(c.Context, dockerx.Options{Host: inherited(c, "host"), Context: inherited(c, "context")})
+}
+
+// loadProject loads a project with the binary for its images, and narrows it
+// to the services that are named and what they need.
+func (t *tool) loadProject(c *cli.Context, services []string) (*compose.Loaded, error) {
+	req := t.request(c)
+	var err error
+	if req.Binary, err = templates.FindBinary(engineArch()); err != nil {
+		return nil, &configError{err, ""}
+	}
+	l, err := t.load(c.Context, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := narrow(l, services); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// engineArch is the architecture that images are made for, where the
+// environment names one.
+func engineArch() string {
+	platform := os.Getenv("DOCKER_DEFAULT_PLATFORM")
+	if parts := strings.Split(platform, "/"); len(parts) > 1 {
+		return parts[1]
+	}
+	return ""
+}
+
+func narrow(l *compose.Loaded, services []string) error {
+	names := l.Project.ServiceNames()
+	for _, s := range services {
+		all := append(slices.Clone(names), l.Project.DisabledServiceNames()...)
+		if !slices.Contains(all, s) {
+			return &usageError{fmt.Errorf("there is no service %q", s), suggestion(s, all, "there are: "+strings.Join(all, ", "))}
+		}
+	}
+	p, err := l.Project.WithServicesEnabled(services...)
+	if err != nil {
+		return &configError{err, ""}
+	}
+	if len(services) > 0 {
+		if p, err = p.WithSelectedServices(services); err != nil {
+			return &configError{err, ""}
+		}
+	}
+	l.Project = p.WithoutUnnecessaryResources()
+	return nil
+}
+
+// ready checks what has to be there before anything is started: kinds that
+// this version can run, and the variables that the system needs.
+func (t *tool) ready(l *compose.Loaded) error {
+	var diags syntax.Diagnostics
+	if l.Generated != nil {
+		diags = append(unbuilt(l), unset(l)...)
+	}
+	if len(diags) > 0 {
+		if err := syntax.Render(t.err, diags, l.Sources, colourful(t.err)); err != nil {
+			return err
+		}
+		return errReported{exitConfig}
+	}
+	for _, name := range l.Project.ServiceNames() {
+		for _, s := range l.Project.Services[name].Secrets {
+			from := l.Project.Secrets[s.Source].Environment
+			if _, ok := l.Project.Environment[from]; from != "" && !ok {
+				return &configError{
+					fmt.Errorf("service %q needs the variable %s for its secret %q, and it isn't set", name, from, s.Source),
+					fmt.Sprintf("export %s=…, or write it into .env beside the file", from),
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func unbuilt(l *compose.Loaded) syntax.Diagnostics {
+	var diags syntax.Diagnostics
+	for _, c := range l.Generated.Unbuilt {
+		if _, wanted := l.Project.Services[c.Name]; !wanted {
+			continue
+		}
+		diags = append(diags, syntax.Diagnostic{
+			Severity: syntax.Error, Code: "not-built", Span: c.Span,
+			Message: fmt.Sprintf("%q is of kind `%s`, which this version of ww can't run yet", c.Name, strings.TrimSpace(c.Kind+" "+c.Type)),
+			Remedy:  "it can run: " + strings.Join(model.BuiltKinds(), ", "),
+		})
+	}
+	return diags
+}
+
+func unset(l *compose.Loaded) syntax.Diagnostics {
+	var diags syntax.Diagnostics
+	seen := map[string]bool{}
+	for _, v := range l.Generated.Variables {
+		_, wanted := l.Project.Services[v.Component]
+		value, set := l.Project.Environment[v.Name]
+		_, def := v.Default()
+		if !wanted || def || set && (value != "" || v.Op != ":?") || seen[v.Name] {
+			continue
+		}
+		seen[v.Name] = true
+		msg := fmt.Sprintf("%q needs the variable $%s, and it isn't set", v.Component, v.Name)
+		if v.Arg != "" {
+			msg += ": " + v.Arg
+		}
+		diags = append(diags, syntax.Diagnostic{
+			Severity: syntax.Error, Code: "unset-variable", Span: v.Span, Message: msg,
+			Remedy: fmt.Sprintf("export %s=…, or write it into .env beside the file", v.Name),
+		})
+	}
+	return diags
+}
+
+// hashes gives the digests of all services' configurations.
+func hashes(p *types.Project) (map[string]string, error) {
+	all := make(map[string]string, len(p.Services))
+	for name, s := range p.Services {
+		h, err := compose.Hash(s)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = h
+	}
+	return all, nil
+}
+
+// running is a project that commands look at by its labels alone.
+type running struct {
+	name   string
+	engine *dockerx.Engine
+	have   plan.Observed
+}
+
+// find observes a project by its name; no file is needed when it is given.
+func (t *tool) find(ctx context.Context, c *cli.Context) (*running, error) {
+	name, err := compose.Name(ctx, t.request(c))
+	if err != nil {
+		if errors.Is(err, compose.ErrNoFile) {
+			return nil, &configError{err, "name the project with -p, or its file with -f"}
+		}
+		return nil, &configError{err, ""}
+	}
+	e, err := t.engine(c)
+	if err != nil {
+		return nil, err
+	}
+	have, err := e.Observe(ctx, name, nil)
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	slices.SortFunc(have.Containers, func(a, b plan.Container) int {
+		if a.Service != b.Service {
+			return strings.Compare(a.Service, b.Service)
+		}
+		return a.Number - b.Number
+	})
+	return &running{name, e, have}, nil
+}
+
+// containers narrows to the named services; all of them if none is named.
+func (r *running) containers(services []string) ([]plan.Container, error) {
+	var names []string
+	for _, c := range r.have.Containers {
+		names = append(names, c.Service)
+	}
+	for _, s := range services {
+		if !slices.Contains(names, s) {
+			if len(names) == 0 {
+				return nil, &usageError{fmt.Errorf("nothing of project %q is running", r.name), "`ww compose up -d` starts it"}
+			}
+			return nil, &usageError{fmt.Errorf("there is no container of service %q", s), suggestion(s, names, "there are: "+strings.Join(slices.Compact(names), ", "))}
+		}
+	}
+	var out []plan.Container
+	for _, c := range r.have.Containers {
+		if len(services) == 0 && !c.OneOff || slices.Contains(services, c.Service) {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}

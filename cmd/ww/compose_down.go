@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"woodwork.dev/ww/compose"
+	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/plan"
+)
+
+func (t *tool) downCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "down",
+		Usage: "stop and remove the system's containers and networks",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "also its volumes, and with them the messages that wait on the bus"},
+			&cli.StringFlag{Name: "rmi", Usage: "also images: `all`, or `local` for those without a name of their own"},
+			timeoutFlag(),
+			&cli.BoolFlag{Name: "remove-orphans", Usage: "also containers of services that the compose file has no more"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
+		},
+		Action: t.down,
+	}
+}
+
+func (t *tool) down(c *cli.Context) error {
+	if rmi := c.String("rmi"); rmi != "" {
+		if err := oneOf("rmi", rmi, "all", "local"); err != nil {
+			return err
+		}
+	}
+	r, err := t.find(c.Context, c)
+	if err != nil {
+		return err
+	}
+	defer r.engine.Close()
+	opts := plan.DownOptions{Volumes: c.Bool("volumes"), Images: r.images(c.String("rmi"))}
+	if !c.Bool("remove-orphans") {
+		opts.Keep = t.others(c, r)
+	}
+	progress := t.newProgress(nil, c.Bool("quiet"))
+	p, err := deploy.Down(c.Context, r.engine, deploy.DownRequest{
+		Name: r.name, Have: r.have, Options: opts, Grace: grace(c), Report: progress.report,
+	})
+	if err != nil {
+		return err
+	}
+	if len(opts.Keep) > 0 {
+		fmt.Fprintf(t.err, "note: %s belong to no service of the file and stay, with the networks: --remove-orphans removes them\n", containerNames(opts.Keep))
+	}
+	if p.Empty() && !c.Bool("quiet") {
+		fmt.Fprintf(t.err, "nothing to do: there is nothing of %s\n", r.name)
+	}
+	return nil
+}
+
+// others lists the containers of services that a compose file doesn't name:
+// several files may share one project, and each takes down its own. A .ww file
+// is a whole system: everything of it goes.
+func (t *tool) others(c *cli.Context, r *running) []plan.Container {
+	req := t.request(c)
+	l, err := compose.Load(c.Context, req)
+	if err != nil || l.Project == nil || l.Generated != nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.have.Containers), func(c plan.Container) bool {
+		_, mine := l.Project.Services[c.Service]
+		_, disabled := l.Project.DisabledServices[c.Service]
+		return mine || disabled
+	})
+}
+
+// images lists the images that go along.
+func (r *running) images(which string) []string {
+	var refs []string
+	for _, c := range r.have.Containers {
+		if which == "all" || which == "local" && c.Image == r.name+"-"+c.Service {
+			refs = append(refs, c.Image)
+		}
+	}
+	slices.Sort(refs)
+	return slices.Compact(refs)
+}

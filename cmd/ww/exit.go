@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"woodwork.dev/ww/compose"
+	"woodwork.dev/ww/runtime/deploy"
+)
+
+// Exit codes: one for each thing that a script may want to tell apart.
+const (
+	exitOK        = 0
+	exitFailed    = 1 // also: a file is out of date, or not formatted
+	exitUsage     = 2
+	exitConfig    = 3
+	exitEngine    = 4
+	exitBuild     = 5
+	exitTimeout   = 6
+	exitComponent = 7
+	exitCancelled = 130
+)
+
+// usageError is a wrong command line.
+type usageError struct {
+	error
+	remedy string
+}
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// configError is a mistake in what the user wrote: a .ww file, a compose file,
+// a variable that isn't set.
+type configError struct {
+	error
+	remedy string
+}
+
+func (e *configError) Unwrap() error { return e.error }
+
+// errReported ends a command whose output has said already what is wrong.
+type errReported struct{ code int }
+
+func (e errReported) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// report tells of an error and gives the exit code that it stands for. It is
+// the only place where errors become codes.
+func (t *tool) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var reported errReported
+	if errors.As(err, &reported) {
+		return reported.code
+	}
+	code, remedy := classify(err)
+	var component *deploy.ComponentError
+	if code == exitCancelled && !errors.As(err, &component) {
+		fmt.Fprintln(t.err, "ww: cancelled")
+		return code
+	}
+	fmt.Fprintf(t.err, "%s %s\n", t.paint(red, "error:"), err)
+	var engine *deploy.EngineError
+	if errors.As(err, &engine) && len(engine.Output) > 0 {
+		t.quote("last lines of the build:", engine.Output)
+	}
+	if errors.As(err, &component) {
+		if len(component.Logs) > 0 {
+			t.quote("last lines of "+component.Container+":", component.Logs)
+		} else {
+			fmt.Fprintf(t.err, "%s wrote nothing\n", component.Container)
+		}
+	}
+	if remedy != "" {
+		fmt.Fprintf(t.err, "%s %s\n", t.paint(cyan, "help:"), remedy)
+	}
+	return code
+}
+
+func (t *tool) quote(title string, lines []string) {
+	fmt.Fprintln(t.err, title)
+	for _, l := range lines {
+		fmt.Fprintf(t.err, "  | %s\n", harmless(l))
+	}
+}
+
+// classify gives an error's exit code, and what to do about it.
+func classify(err error) (int, string) {
+	var (
+		usage     *usageError
+		config    *configError
+		component *deploy.ComponentError
+		engine    *deploy.EngineError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage, usage.remedy
+	case errors.As(err, &config):
+		return exitConfig, config.remedy
+	case errors.Is(err, compose.ErrNoFile):
+		return exitConfig, "name a file with -f, or write a main.ww"
+	case errors.As(err, &component):
+		return exitComponent, "what it says about itself is above; --keep leaves its container for a closer look"
+	case errors.Is(err, context.Canceled):
+		return exitCancelled, ""
+	case errors.As(err, &engine):
+		switch engine.Kind {
+		case deploy.BuildFailed:
+			return exitBuild, engine.Remedy
+		case deploy.Unsupported:
+			return exitConfig, engine.Remedy
+		}
+		return exitEngine, engine.Remedy
+	case errors.Is(err, context.DeadlineExceeded):
+		return exitTimeout, ""
+	}
+	return exitFailed, ""
+}
+
+// harmless makes control characters visible, so that a component's output
+// can't move the cursor or change the terminal.
+func harmless(s string) string {
+	if strings.IndexFunc(s, isControl) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if isControl(r) {
+			fmt.Fprintf(&b, "\\x%02x", r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 }

@@ -1,0 +1,89 @@
+// Command ww runs systems that .ww files describe.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"github.com/sirupsen/logrus"
+	"github.com/urfave/cli/v2"
+	_ "golang.org/x/crypto/x509roots/fallback" // a component's image has no certificates of its own
+)
+
+func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+
+// tool is what every command has at hand.
+type tool struct {
+	in       io.Reader
+	out, err io.Writer
+	signals  *signals
+	streamed bool // pieces of the answer under way have been printed
+}
+
+// run is the program: it does what args say and returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	// compose-go warns through this logger; what matters of it is said by the
+	// commands themselves, in their own form.
+	logrus.SetOutput(io.Discard)
+	t := &tool{in: stdin, out: stdout, err: stderr}
+	var stop func()
+	t.signals, stop = watchSignals()
+	defer stop()
+	app := t.app()
+	err := app.RunContext(t.signals.soft, interspersed(app, args))
+	return t.report(err)
+}
+
+func (t *tool) app() *cli.App {
+	app := &cli.App{
+		Name:                 "ww",
+		Usage:                "run the system of agents that a .ww file describes",
+		Version:              version(),
+		Reader:               t.in,
+		Writer:               t.out,
+		ErrWriter:            t.err,
+		HideHelpCommand:      true,
+		EnableBashCompletion: true,
+		Commands: []*cli.Command{
+			t.composeCommand(),
+			t.sendCommand(), t.chatCommand(),
+			t.checkCommand(), t.fmtCommand(), t.graphCommand(),
+			t.componentCommand(), t.healthCommand(), t.requestCommand(),
+		},
+		// Exit codes are mapped in one place: report.
+		ExitErrHandler: func(*cli.Context, error) {},
+	}
+	app.Action = unknownCommand
+	app.OnUsageError = usage
+	for _, c := range app.Commands {
+		prepare(c)
+	}
+	return app
+}
+
+// prepare gives a command and those below it what all of them share.
+func prepare(c *cli.Command) {
+	c.OnUsageError = usage
+	c.HideHelpCommand = true
+	c.UseShortOptionHandling = true
+	for _, sub := range c.Subcommands {
+		prepare(sub)
+	}
+	if len(c.Subcommands) > 0 {
+		c.Action = unknownCommand
+	}
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unknown"
+	}
+	return info.Main.Version
+}
+
+// cleanup is a context that isn't ended by the first signal, for what has
+// to be cleaned up.
+func (t *tool) cleanup() context.Context { return t.signals.hard }

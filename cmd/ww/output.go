@@ -1,0 +1,45 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+type colour string
+
+const (
+	red   colour = "31"
+	green colour = "32"
+	cyan  colour = "36"
+)
+
+// palette is what services are told apart by.
+var palette = []colour{"36", "33", "32", "35", "34", "96", "93", "92", "95", "94"}
+
+// paint colours text for people: on a terminal, unless NO_COLOR is set.
+func (t *tool) paint(c colour, s string) string {
+	if !colourful(t.err) {
+		return s
+	}
+	return "\x1b[" + string(c) + "m" + s + "\x1b[0m"
+}
+
+func colourful(w io.Writer) bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "" && isTerminal(w)
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// printJSON writes a result for scripts.
+func (t *tool) printJSON(v any) error {
+	enc := json.NewEncoder(t.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
