@@ -55,11 +55,10 @@ func (g *generator) bus() {
 // its standard input, so that it is in no argument and no environment.
 func (g *generator) redis(b *model.Bus) *yaml.Node {
 	s := newObject()
-	img := b.Settings.Text("image")
-	if img == "" {
-		img = redisImage
+	s.set("image", text(redisImage))
+	if v, ok := b.Settings.Get("image"); ok {
+		s.set("image", value(v))
 	}
-	s.set("image", text(img))
 	fsync := b.Settings.Text("appendfsync")
 	switch fsync {
 	case "":

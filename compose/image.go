@@ -50,6 +50,14 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 			"core exec %q needs %q", c.Name, "command")
 		return image{}, false
 	}
+	for _, key := range []string{"image", "dockerfile", "python", "source", "requirements"} {
+		if f := c.Settings.Field(key); f != nil {
+			if _, env := f.Value.(model.Env); env {
+				g.errorf(f.At, "wrong-value", "write it out: the image's tag is the digest of what goes in", "%q of %q can't be a variable", key, c.Name)
+				return image{}, false
+			}
+		}
+	}
 	var ctx templates.Context
 	var err error
 	switch {

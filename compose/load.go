@@ -331,6 +331,7 @@ func (l *Loaded) Uninterpolated(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, tidy(err)
 	}
+	dropValues(m)
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
@@ -338,6 +339,20 @@ func (l *Loaded) Uninterpolated(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), enc.Close()
+}
+
+// dropValues takes out the values that the loader has put beside the names of
+// the variables that secrets and configs come from.
+func dropValues(m map[string]any) {
+	for _, section := range []string{"secrets", "configs"} {
+		all, _ := m[section].(map[string]any)
+		for _, v := range all {
+			if one, ok := v.(map[string]any); ok && one["environment"] != nil {
+				delete(one, "content")
+				delete(one, "x-#value")
+			}
+		}
+	}
 }
 
 // FindMain looks for main.ww in a folder (the working one if empty) and those

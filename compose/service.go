@@ -281,10 +281,10 @@ func (g *generator) published(s *object, c *model.Component) {
 	}
 	host, port := "127.0.0.1", componentPort
 	if v, ok := c.Settings.Get("host"); ok {
-		host = plain(v)
+		host = g.plain(c, v)
 	}
 	if v, ok := c.Settings.Get("port"); ok {
-		port = plain(v)
+		port = g.plain(c, v)
 	}
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") && !strings.HasPrefix(host, "$") {
 		host = "[" + host + "]"
@@ -292,8 +292,10 @@ func (g *generator) published(s *object, c *model.Component) {
 	s.set("ports", list(raw(host+":"+port+":"+componentPort)))
 }
 
-func plain(v model.Value) string {
+// plain is a scalar as Compose reads it; a variable stays one.
+func (g *generator) plain(c *model.Component, v model.Value) string {
 	if e, ok := v.(model.Env); ok {
+		g.out.Variables = append(g.out.Variables, Variable{Env: e, Component: c.Name})
 		return interpolation(e)
 	}
 	s, _ := model.Scalar(v)

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden parts of scripts")
+
+// binary is ww as users have it, for images and for tests that kill it. It is
+// built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	if os.Getenv("WW_COMPONENT_BINARY") == "" && filepath.Base(os.Args[0]) != "ww" {
+		dir, err := os.MkdirTemp("", "ww-test-binary-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "ww")
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=-buildvcs=false")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build ww: %v\n%s", err, out)
+			os.Exit(1)
+		}
+	}
+	testscript.Main(m, map[string]func(){
+		"ww": func() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScripts runs what needs no engine: DOCKER_HOST leads nowhere.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			common(env)
+			env.Setenv("DOCKER_HOST", "unix://"+filepath.Join(env.WorkDir, "no.sock"))
+			return nil
+		},
+		Cmds: commands,
+	})
+}
+
+// TestEngine runs what needs the engine, and fails where there is none.
+func TestEngine(t *testing.T) {
+	needEngine(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/engine",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			common(env)
+			name := strings.ToLower(filepath.Base(env.WorkDir))
+			project := "wwtest-" + strings.TrimPrefix(name, "script-")
+			env.Setenv("COMPOSE_PROJECT_NAME", project)
+			env.Setenv("PORT", freePort())
+			env.Setenv("WW", binary)
+			env.Setenv("EXAMPLES", abs("../../examples"))
+			env.Defer(func() { removeProject(project) })
+			return nil
+		},
+		Cmds: commands,
+	})
+}
+
+func common(env *testscript.Env) {
+	env.Setenv("WW_COMPONENT_BINARY", binary)
+	env.Setenv("NO_COLOR", "1")
+	env.Setenv("HOME", env.WorkDir)
+}
+
+func abs(path string) string {
+	p, err := filepath.Abs(path)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// needEngine fails a test where no engine answers, unless WW_TEST_ENGINE=off.
+func needEngine(t testing.TB) {
+	t.Helper()
+	if os.Getenv("WW_TEST_ENGINE") == "off" {
+		t.Skip("WW_TEST_ENGINE=off")
+	}
+	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
+		t.Fatalf("this test needs a Docker Engine (WW_TEST_ENGINE=off leaves such tests out): %v\n%s", err, out)
+	}
+	for _, image := range []string{"redis:alpine", "busybox:stable"} {
+		if err := exec.Command("docker", "image", "inspect", image).Run(); err != nil {
+			t.Fatalf("this test needs the image %s: `make images` brings it", image)
+		}
+	}
+}
+
+// removeProject removes whatever a test has left, by the exact label.
+func removeProject(name string) {
+	label := "label=com.docker.compose.project=" + name
+	for _, c := range [][2]string{{"ps -aq", "rm -f"}, {"network ls -q", "network rm"}, {"volume ls -q", "volume rm -f"}} {
+		list := append(strings.Fields(c[0]), "--filter", label)
+		out, err := exec.Command("docker", list...).Output()
+		if err != nil {
+			continue
+		}
+		for _, id := range strings.Fields(string(out)) {
+			_ = exec.Command("docker", append(strings.Fields(c[1]), id)...).Run() // it may be gone
+		}
+	}
+}
+
+// leftovers lists what there is of a project.
+func leftovers(t testing.TB, name string) string {
+	t.Helper()
+	label := "label=com.docker.compose.project=" + name
+	var all []string
+	for _, list := range []string{"ps -aq", "network ls -q", "volume ls -q"} {
+		out, err := exec.Command("docker", append(strings.Fields(list), "--filter", label)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("docker %s: %v\n%s", list, err, out)
+		}
+		all = append(all, strings.Fields(string(out))...)
+	}
+	return strings.Join(all, " ")
+}
+
+func freePort() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// commands are what scripts can do besides running programs.
+var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	// post URL BODY [HEADER: VALUE…] prints the answer to standard output.
+	"post": func(ts *testscript.TestScript, neg bool, args []string) {
+		req, err := http.NewRequest(http.MethodPost, args[0], strings.NewReader(args[1]))
+		ts.Check(err)
+		for _, h := range args[2:] {
+			k, v, _ := strings.Cut(h, ": ")
+			req.Header.Set(k, v)
+		}
+		client := &http.Client{Timeout: time.Minute}
+		res, err := client.Do(req)
+		ts.Check(err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		ts.Check(err)
+		if (res.StatusCode >= 400) != neg {
+			ts.Fatalf("status %s\n%s", res.Status, body)
+		}
+		fmt.Fprintf(ts.Stdout(), "%s\n", body)
+	},
+	// exits CODE COMMAND… checks the exit code of a program.
+	"exits": func(ts *testscript.TestScript, neg bool, args []string) {
+		err := ts.Exec(args[1], args[2:]...)
+		code := 0
+		if e, ok := err.(*exec.ExitError); ok {
+			code = e.ExitCode()
+		} else if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		if fmt.Sprint(code) != args[0] {
+			ts.Fatalf("exit code %d, want %s", code, args[0])
+		}
+	},
+	// gone checks that there is nothing of the script's project.
+	"gone": func(ts *testscript.TestScript, neg bool, args []string) {
+		for _, list := range []string{"ps -aq", "network ls -q", "volume ls -q"} {
+			label := "label=com.docker.compose.project=" + ts.Getenv("COMPOSE_PROJECT_NAME")
+			out, err := exec.Command("docker", append(strings.Fields(list), "--filter", label)...).Output()
+			ts.Check(err)
+			if len(out) > 0 {
+				ts.Fatalf("docker %s: %s", list, out)
+			}
+		}
+	},
+	// occupy opens $PORT until the script ends.
+	"occupy": func(ts *testscript.TestScript, neg bool, args []string) {
+		l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
+		ts.Check(err)
+		ts.Defer(func() { l.Close() })
+	},
+	// bytes FILE HEX… writes a file of raw bytes.
+	"bytes": func(ts *testscript.TestScript, neg bool, args []string) {
+		var b []byte
+		for _, h := range args[1:] {
+			var n byte
+			_, err := fmt.Sscanf(h, "%02x", &n)
+			ts.Check(err)
+			b = append(b, n)
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
+	},
+}

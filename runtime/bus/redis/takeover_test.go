@@ -1,0 +1,119 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/bus/bustest"
+)
+
+// What a zombie finishes isn't sent once another replica has given the message
+// up for good.
+func TestZombieOfDeadLetter(t *testing.T) {
+	server := bustest.NewRedis(t)
+	proxy := bustest.NewProxy(t, server.Addr)
+	zombie := open(t, fast("redis://"+proxy.Addr, "p"))
+	b := open(t, fast(server.URL, "p"))
+	out := sink(t, b, "out")
+	entered, gate := make(chan struct{}), make(chan struct{})
+	stop := consume(t, zombie, bus.Consumer{Component: "a", Instance: "zombie",
+		Handler: func(context.Context, bus.Message) ([]bus.Message, error) {
+			close(entered)
+			<-gate
+			return []bus.Message{message("out", 1)}, nil
+		}})
+	publish(t, b, message("a", 1))
+	receive(t, entered, "the first call")
+	proxy.Cut()
+	consume(t, b, bus.Consumer{Component: "a", Instance: "heir",
+		Handler: func(context.Context, bus.Message) ([]bus.Message, error) {
+			return nil, bus.Permanent(errors.New("no"))
+		}})
+	bustest.Until(t, "the dead letter", func() bool {
+		ds, err := b.DeadLetters(t.Context(), "a", 0)
+		return err == nil && len(ds) == 1
+	})
+	proxy.Mend()
+	close(gate)
+	stop()
+	drained(t, b)
+	if len(out) > 0 {
+		t.Error("a dead letter has an output")
+	}
+}
+
+// Being stopped in the middle of a message doesn't bring it nearer to the
+// limit of deliveries, which is for those that kill their process.
+func TestStopIsNoDelivery(t *testing.T) {
+	o := fast(bustest.StartRedis(t), "p")
+	o.MaxDeliveries = 1
+	b := open(t, o)
+	publish(t, b, message("a", 1))
+	for range 3 {
+		entered := make(chan struct{}, 1)
+		stop := consume(t, b, bus.Consumer{Component: "a", Grace: time.Millisecond,
+			Handler: func(ctx context.Context, _ bus.Message) ([]bus.Message, error) {
+				entered <- struct{}{}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}})
+		receive(t, entered, "the call")
+		stop()
+	}
+	receive(t, sink(t, b, "a"), "the message")
+	drained(t, b)
+}
+
+// A replica that crashed and is back under its name goes on with what it had.
+func TestSameInstanceIsBack(t *testing.T) {
+	server := bustest.NewRedis(t)
+	proxy := bustest.NewProxy(t, server.Addr)
+	crashed := open(t, fast("redis://"+proxy.Addr, "p"))
+	b := open(t, fast(server.URL, "p"))
+	entered := make(chan struct{}, 1)
+	consume(t, crashed, bus.Consumer{Component: "a", Instance: "one", Grace: time.Millisecond,
+		Handler: func(ctx context.Context, _ bus.Message) ([]bus.Message, error) {
+			entered <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}})
+	publish(t, b, message("a", 1))
+	receive(t, entered, "the first call")
+	proxy.Cut()
+	got := make(chan bus.Message, 1)
+	consume(t, b, bus.Consumer{Component: "a", Instance: "one",
+		Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+			got <- m
+			return nil, nil
+		}})
+	receive(t, got, "the message that was in flight")
+	drained(t, b)
+}
+
+// A message whose delivery is lost on the way is delivered again.
+func TestLostDelivery(t *testing.T) {
+	server := bustest.NewRedis(t)
+	proxy := bustest.NewProxy(t, server.Addr)
+	behind := open(t, fast("redis://"+proxy.Addr, "p"))
+	b := open(t, fast(server.URL, "p"))
+	entered, gate := make(chan bus.Message, 2), make(chan struct{})
+	consume(t, behind, bus.Consumer{Component: "a", Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+		entered <- m
+		<-gate
+		return nil, nil
+	}})
+	publish(t, b, message("a", 1))
+	receive(t, entered, "the first message")
+	// While the only handler is busy nothing is read: the next read gets this.
+	lost := proxy.LoseReply("xreadgroup")
+	publish(t, b, message("a", 2))
+	close(gate)
+	receive(t, lost, "the loss of the delivery")
+	if m := receive(t, entered, "the second message"); string(m.Payload) != "2" {
+		t.Errorf("got %s", m.Payload)
+	}
+	drained(t, b)
+}
