@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 
 // outside says which package alone may import a module of others.
 var outside = map[string][]string{
-	"github.com/docker/docker":            {"dockerx", "dockerx/enginetest"},
+	"github.com/docker/docker":            {"dockerx"},
 	"github.com/compose-spec/compose-go":  {"compose", "runtime/plan", "runtime/deploy", "dockerx", "cmd/ww"},
 	"github.com/redis/go-redis":           {"runtime/bus/redis", "runtime/bus/bustest"},
 	"github.com/urfave/cli":               {"cmd/ww"},

@@ -127,7 +127,7 @@ func fromInspect(r container.InspectResponse) plan.Container {
 		stateOf(&c, r.State)
 	}
 	if r.Config != nil {
-		c.Image, c.Labels = r.Config.Image, r.Config.Labels
+		c.Image, c.Labels, c.TTY = r.Config.Image, r.Config.Labels, r.Config.Tty
 	}
 	if r.NetworkSettings != nil {
 		c.IPs = addresses(r.NetworkSettings.Networks)

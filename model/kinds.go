@@ -18,6 +18,7 @@ type key struct {
 	is       shape
 	required bool
 	refs     []string // kinds that a reference may name; nil: any
+	later    bool     // part of the language, and not honoured yet
 }
 
 // shape is what a value has to look like.
@@ -51,21 +52,19 @@ var common = []key{
 	{name: "replicas", is: integer},
 	{name: "restart", is: text},
 	{name: "concurrency", is: integer},
-	{name: "timeout", is: duration},
 	{name: "grace", is: duration},
-	{name: "max_retries", is: integer},
-	{name: "max_queue_size", is: integer},
-	{name: "ttl", is: duration},
-	{name: "hooks", is: list},
-	{name: "pipes", is: list},
-	{name: "scale", is: block},
-	{name: "workers", is: integer},
-	{name: "max_workers", is: integer},
-	{name: "isolation", is: text},
-	{name: "environment", is: block},
 	{name: "volumes", is: list},
 	{name: "image", is: text},
 	{name: "dockerfile", is: text},
+	{name: "max_retries", is: integer, later: true},
+	{name: "max_queue_size", is: integer, later: true},
+	{name: "ttl", is: duration, later: true},
+	{name: "hooks", is: list, later: true},
+	{name: "pipes", is: list, later: true},
+	{name: "scale", is: block, later: true},
+	{name: "workers", is: integer, later: true},
+	{name: "max_workers", is: integer, later: true},
+	{name: "isolation", is: text, later: true},
 }
 
 var resourceKeys = []string{"memory", "cpus", "pids", "memory_reservation"}
@@ -75,11 +74,12 @@ func llm(built bool) schema {
 		{name: "model", is: text, required: true},
 		{name: "api_key", is: text},
 		{name: "base_url", is: text},
-		{name: "memory", is: reference, refs: []string{"memory", "knowledge_base"}},
+		{name: "memory", is: reference, refs: []string{"memory", "knowledge_base"}, later: true},
 		{name: "system", is: text},
 		{name: "temperature", is: decimal},
 		{name: "max_tokens", is: integer},
 		{name: "history", is: integer},
+		{name: "timeout", is: duration},
 	}}
 }
 
@@ -99,7 +99,7 @@ var agent = schema{keys: []key{
 var kinds = map[string]kind{
 	"input": {phase: PhaseIngress, types: map[string]schema{
 		"api": {built: true, keys: []key{
-			{name: "port", is: integer}, {name: "host", is: text}, {name: "max_body", is: size},
+			{name: "port", is: integer}, {name: "host", is: text}, {name: "max_body", is: size}, {name: "timeout", is: duration},
 		}},
 		"command_line":  {built: true, keys: []key{{name: "prompt", is: text}, {name: "session", is: text}}},
 		"voice":         {},
@@ -119,6 +119,8 @@ var kinds = map[string]kind{
 			{name: "command", is: textOrList},
 			{name: "mode", is: text},
 			{name: "output", is: text},
+			{name: "timeout", is: duration},
+			{name: "environment", is: block},
 			{name: "workdir", is: text},
 			{name: "source", is: text},
 			{name: "python", is: text},

@@ -203,6 +203,9 @@ func (r *resolver) component(c *Component) {
 	for _, k := range keys {
 		if f := c.Settings.Field(k.name); f != nil {
 			r.checkRefKinds(c, k, f)
+			if k.later {
+				r.warnf(f.Span, "not-honoured", "", "this version of ww doesn't honour %q yet", k.name)
+			}
 		} else if k.required {
 			r.missing(c, k, keys)
 		}

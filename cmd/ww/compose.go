@@ -101,10 +101,14 @@ func (t *tool) engine(c *cli.Context) (*dockerx.Engine, error) {
 
 // loadProject loads a project with the binary for its images, and narrows it
 // to the services that are named and what they need.
-func (t *tool) loadProject(c *cli.Context, services []string) (*compose.Loaded, error) {
+// With an engine that is on another machine, the binary is one for that.
+func (t *tool) loadProject(c *cli.Context, services []string, e *dockerx.Engine) (*compose.Loaded, error) {
 	req := t.request(c)
-	var err error
-	if req.Binary, err = templates.FindBinary(engineArch()); err != nil {
+	arch, err := engineArch(c.Context, e)
+	if err != nil {
+		return nil, err
+	}
+	if req.Binary, err = templates.FindBinary(arch); err != nil {
 		return nil, &configError{err, ""}
 	}
 	l, err := t.load(c.Context, req)
@@ -117,14 +121,18 @@ func (t *tool) loadProject(c *cli.Context, services []string) (*compose.Loaded, 
 	return l, nil
 }
 
-// engineArch is the architecture that images are made for, where the
-// environment names one.
-func engineArch() string {
-	platform := os.Getenv("DOCKER_DEFAULT_PLATFORM")
-	if parts := strings.Split(platform, "/"); len(parts) > 1 {
-		return parts[1]
+// engineArch is the architecture that images are made for: the one that the
+// environment names, or the engine's. Empty: this machine's, where an engine
+// on it runs, too.
+func engineArch(ctx context.Context, e *dockerx.Engine) (string, error) {
+	if parts := strings.Split(os.Getenv("DOCKER_DEFAULT_PLATFORM"), "/"); len(parts) > 1 {
+		return parts[1], nil
 	}
-	return ""
+	if e == nil || strings.HasPrefix(e.Host(), "unix://") || strings.HasPrefix(e.Host(), "npipe://") {
+		return "", nil
+	}
+	info, err := e.Info(ctx)
+	return info.Arch, err
 }
 
 func narrow(l *compose.Loaded, services []string) error {

@@ -46,7 +46,12 @@ func (t *tool) pullCommand() *cli.Command {
 
 // images brings images by steps of one kind, and starts nothing.
 func (t *tool) images(c *cli.Context, opts plan.Options, op plan.Op) error {
-	l, err := t.loadProject(c, nil)
+	d, err := t.engine(c)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	l, err := t.loadProject(c, nil, d)
 	if err != nil {
 		return err
 	}
@@ -56,13 +61,8 @@ func (t *tool) images(c *cli.Context, opts plan.Options, op plan.Op) error {
 		}
 	}
 	if err := l.Prepare(); err != nil {
-		return err
+		return prepareError(err)
 	}
-	d, err := t.engine(c)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
 	progress := t.newProgress(l.Project, c.Bool("quiet"))
 	p, err := deploy.Images(c.Context, d, deploy.UpRequest{
 		Project: l.Project, Options: opts, Parallel: c.Int("parallel"), Report: progress.report,
@@ -108,15 +108,15 @@ func (t *tool) plan(c *cli.Context, format string) error {
 	if err := oneOf("format", format, "text", "json"); err != nil {
 		return err
 	}
-	_, req, err := t.upRequest(c)
-	if err != nil {
-		return err
-	}
 	d, err := t.engine(c)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	_, req, err := t.upRequest(c, d)
+	if err != nil {
+		return err
+	}
 	p, err := deploy.Preview(c.Context, d, req)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (t *tool) plan(c *cli.Context, format string) error {
 		if err := t.printJSON(map[string]any{"steps": steps, "unchanged": append([]string{}, p.Unchanged...)}); err != nil {
 			return err
 		}
-	} else if p.Empty() {
+	} else if p.Changes() == 0 {
 		fmt.Fprintf(t.out, "nothing to do: %d of %d services are as they should be\n", len(p.Unchanged), len(req.Project.Services))
 	} else {
 		fmt.Fprint(t.out, p)

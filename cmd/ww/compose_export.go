@@ -36,7 +36,7 @@ func (t *tool) export(c *cli.Context) error {
 	if err := oneOf("format", c.String("format"), "yaml", "json"); err != nil {
 		return err
 	}
-	l, err := t.loadProject(c, c.Args().Slice())
+	l, err := t.loadProject(c, c.Args().Slice(), nil)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (t *tool) export(c *cli.Context) error {
 	// The file refers to build contexts and the bus password: they have to be
 	// there for whoever runs it.
 	if err := l.Prepare(); err != nil {
-		return err
+		return prepareError(err)
 	}
 	if output == "" {
 		_, err := t.out.Write(doc)

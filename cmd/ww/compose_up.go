@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/compose"
+	"woodwork.dev/ww/dockerx"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 )
@@ -75,13 +76,13 @@ func (t *tool) planOptions(c *cli.Context) (plan.Options, error) {
 }
 
 // upRequest loads a project and makes it ready to be planned.
-func (t *tool) upRequest(c *cli.Context) (*compose.Loaded, deploy.UpRequest, error) {
+func (t *tool) upRequest(c *cli.Context, d *dockerx.Engine) (*compose.Loaded, deploy.UpRequest, error) {
 	var req deploy.UpRequest
 	opts, err := t.planOptions(c)
 	if err != nil {
 		return nil, req, err
 	}
-	l, err := t.loadProject(c, c.Args().Slice())
+	l, err := t.loadProject(c, c.Args().Slice(), d)
 	if err != nil {
 		return nil, req, err
 	}
@@ -106,18 +107,18 @@ func (t *tool) upRequest(c *cli.Context) (*compose.Loaded, deploy.UpRequest, err
 
 func (t *tool) up(c *cli.Context) error {
 	begin := time.Now()
-	l, req, err := t.upRequest(c)
-	if err != nil {
-		return err
-	}
-	if err := l.Prepare(); err != nil {
-		return err
-	}
 	d, err := t.engine(c)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
+	l, req, err := t.upRequest(c, d)
+	if err != nil {
+		return err
+	}
+	if err := l.Prepare(); err != nil {
+		return prepareError(err)
+	}
 	progress := t.newProgress(l.Project, c.Bool("quiet"))
 	req.Report = progress.report
 	res, err := deploy.Up(c.Context, d, req)
@@ -211,19 +212,7 @@ func (t *tool) foreground(c *cli.Context, d deploy.Driver, p *types.Project, sin
 // takeDown removes what foreground up has brought up; volumes stay.
 func (t *tool) takeDown(d deploy.Driver, p *types.Project, quiet bool, grace *time.Duration) error {
 	ctx := t.cleanup()
-	have, err := d.Observe(ctx, p.Name, nil)
-	if err != nil {
-		return err
-	}
-	var keep []plan.Container
-	for _, c := range have.Containers {
-		if _, ok := p.Services[c.Service]; !ok {
-			keep = append(keep, c)
-		}
-	}
-	opts := plan.DownOptions{Keep: keep}
-	progress := t.newProgress(p, quiet)
-	_, err = deploy.Down(ctx, d, deploy.DownRequest{Name: p.Name, Have: have, Options: opts, Grace: grace, Report: progress.report})
+	err := t.takeDownIn(ctx, d, p, grace, t.newProgress(p, quiet))
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
@@ -231,9 +220,20 @@ func (t *tool) takeDown(d deploy.Driver, p *types.Project, quiet bool, grace *ti
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	now := time.Duration(0)
-	if have, err = d.Observe(last, p.Name, nil); err != nil {
+	return errors.Join(t.takeDownIn(last, d, p, &now, t.newProgress(p, quiet)), context.Canceled)
+}
+
+func (t *tool) takeDownIn(ctx context.Context, d deploy.Driver, p *types.Project, grace *time.Duration, progress *progress) error {
+	have, err := d.Observe(ctx, p.Name, nil)
+	if err != nil {
 		return err
 	}
-	_, err = deploy.Down(last, d, deploy.DownRequest{Name: p.Name, Have: have, Options: opts, Grace: &now})
-	return errors.Join(err, context.Canceled)
+	keep := slices.DeleteFunc(slices.Clone(have.Containers), func(c plan.Container) bool {
+		_, ours := p.Services[c.Service]
+		return ours
+	})
+	_, err = deploy.Down(ctx, d, deploy.DownRequest{
+		Name: p.Name, Have: have, Options: plan.DownOptions{Keep: keep}, Grace: grace, Report: progress.report,
+	})
+	return err
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/runtime/deploy"
@@ -39,6 +41,31 @@ type configError struct {
 }
 
 func (e *configError) Unwrap() error { return e.error }
+
+// buildError is a failure of preparing or building images.
+type buildError struct {
+	error
+	remedy string
+}
+
+func (e *buildError) Unwrap() error { return e.error }
+
+// prepareError gives a failure to write what is generated a remedy.
+func prepareError(err error) error {
+	remedy := ""
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		remedy = "free some space on the disk: build contexts and their copy of ww are written to " + compose.Folder + " beside the .ww file"
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		remedy = "the project's folder has to be writable: build contexts and the bus password are kept in " + compose.Folder
+	}
+	return &buildError{err, remedy}
+}
+
+// timeoutError says what took too long.
+type timeoutError struct{ msg, remedy string }
+
+func (e *timeoutError) Error() string { return e.msg }
 
 // errReported ends a command whose output has said already what is wrong.
 type errReported struct{ code int }
@@ -93,8 +120,14 @@ func classify(err error) (int, string) {
 		config    *configError
 		component *deploy.ComponentError
 		engine    *deploy.EngineError
+		timeout   *timeoutError
+		build     *buildError
 	)
 	switch {
+	case errors.As(err, &build):
+		return exitBuild, build.remedy
+	case errors.As(err, &timeout):
+		return exitTimeout, timeout.remedy
 	case errors.As(err, &usage):
 		return exitUsage, usage.remedy
 	case errors.As(err, &config):

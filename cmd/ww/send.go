@@ -128,7 +128,7 @@ func (r *running) send(ctx context.Context, target string, req request, on func(
 	res := <-done
 	switch {
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("%s hasn't answered in time: %w", target, context.DeadlineExceeded)
+		return &timeoutError{target + " hasn't answered in time", "`ww compose logs " + target + "` tells what it is doing; --timeout waits longer"}
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case readErr != nil:

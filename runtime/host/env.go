@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -27,8 +28,10 @@ const openTimeout = 5 * time.Second
 //	COMPONENT_NAME        the name of the component
 //	COMPONENT_TYPE        "KIND TYPE", or TYPE alone where the configuration has the kind
 //	COMPONENT_CONFIG      component.Config as JSON
-//	WOODWORK_MESSAGE_BUS  redis://message-bus:6379
+//	WOODWORK_MESSAGE_BUS  redis://message-bus:6379, or file:///run/secrets/NAME
+//	                      where the URL itself is a secret
 //	WW_PROJECT            the project, which prefixes all keys on the bus; "default" if absent
+//	WW_GRACE              time for stopping, such as 10s
 //	WW_SECRETS_DIR        where secrets are files; /run/secrets if absent
 //
 // The password of the bus is in the secret bus_password, where there is one.
@@ -41,8 +44,27 @@ func FromEnv(getenv func(string) string, builders map[string]component.Builder) 
 	o.SecretsDir = cmp.Or(getenv("WW_SECRETS_DIR"), DefaultSecretsDir)
 	o.secrets = component.NewSecrets(component.SecretFiles(o.SecretsDir))
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if g := getenv("WW_GRACE"); g != "" {
+		if o.Grace, err = time.ParseDuration(g); err != nil {
+			return Options{}, fmt.Errorf("WW_GRACE: %w", err)
+		}
+	}
+	if o.Concurrency, err = concurrency(c); err != nil {
+		return Options{}, err
+	}
 	o.OpenBus, err = busFromEnv(getenv, o.secrets, o.Log)
 	return o, err
+}
+
+// concurrency reads the setting of that name, which is every component's.
+func concurrency(c component.Config) (int, error) {
+	var s struct {
+		Concurrency int `json:"concurrency"`
+	}
+	if len(c.Settings) > 0 && json.Unmarshal(c.Settings, &s) != nil || s.Concurrency < 0 {
+		return 0, errors.New("the setting concurrency has to be a whole number from 1 on")
+	}
+	return s.Concurrency, nil
 }
 
 func configFromEnv(getenv func(string) string) (component.Config, error) {
@@ -83,6 +105,13 @@ func agree(variable, value string, field *string) error {
 
 func busFromEnv(getenv func(string) string, secrets *component.Secrets, log *slog.Logger) (func(context.Context) (bus.Bus, registry.Registry, error), error) {
 	address, project := getenv("WOODWORK_MESSAGE_BUS"), getenv("WW_PROJECT")
+	if name, ok := strings.CutPrefix(address, "file://"); ok {
+		url, err := secrets.Lookup(path.Base(name))
+		if err != nil {
+			return nil, fmt.Errorf("the URL of the bus: %w", err)
+		}
+		address = url
+	}
 	u, err := url.Parse(address)
 	switch {
 	case address == "":

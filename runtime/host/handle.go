@@ -37,7 +37,7 @@ func (h *host) handle(ctx context.Context, m bus.Message) ([]bus.Message, error)
 	err = h.secrets.RedactError(err)
 	final := bus.IsPermanent(err) || m.LastAttempt()
 	log.Warn("message failed", "error", err, "attempt", m.RetryCount+1, "final", final)
-	if bus.IsPermanent(err) {
+	if final && ctx.Err() == nil {
 		h.replyError(ctx, &m, err)
 	}
 	return nil, err

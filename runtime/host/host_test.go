@@ -196,7 +196,9 @@ func TestErrors(t *testing.T) {
 func TestDrain(t *testing.T) {
 	s := newSystem(t)
 	entered, release := make(chan struct{}, 2), make(chan struct{})
-	o := s.options(component.Config{Name: "c"}, func(context.Context, component.Env) (*component.Instance, error) {
+	var env component.Env
+	o := s.options(component.Config{Name: "c", Topics: []string{"news"}}, func(_ context.Context, e component.Env) (*component.Instance, error) {
+		env = e
 		return &component.Instance{
 			Handle: func(ctx context.Context, m bus.Message, out component.Out) (json.RawMessage, error) {
 				entered <- struct{}{}
@@ -232,6 +234,9 @@ func TestDrain(t *testing.T) {
 	_ = res.Body.Close()
 	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("new work: %d %v", res.StatusCode, res.Header)
+	}
+	if err := env.Submit(t.Context(), component.Submission{Payload: json.RawMessage(`1`)}); !errors.Is(err, component.ErrDraining) {
+		t.Errorf("new work by Submit: %v", err)
 	}
 	if status, _ := r.get("/livez"); status != 200 {
 		t.Errorf("not alive while it drains: %d", status)

@@ -48,18 +48,22 @@ func reap(ctx context.Context, delay time.Duration, log *slog.Logger) {
 		case <-again:
 			again = nil
 		}
-		now := zombies()
-		for pid, started := range now {
-			if seen[pid] == started {
-				reapOne(pid, log)
-				delete(now, pid)
-			}
-		}
-		seen = now
-		if len(seen) > 0 {
+		if seen = look(seen, log); len(seen) > 0 {
 			again = time.After(delay)
 		}
 	}
+}
+
+// look reaps the zombies that were seen before and returns the others.
+func look(seen map[int]string, log *slog.Logger) map[int]string {
+	now := zombies()
+	for pid, started := range now {
+		if seen[pid] == started {
+			reapOne(pid, log)
+			delete(now, pid)
+		}
+	}
+	return now
 }
 
 func reapOne(pid int, log *slog.Logger) {

@@ -73,3 +73,24 @@ func TestReap(t *testing.T) {
 		}
 	}
 }
+
+// TestOneLookReapsNothing: a child of which the exit status is still to be
+// fetched survives a look.
+func TestOneLookReapsNothing(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	child := exec.Command("sh", "-c", "exit 7")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// WNOWAIT: it has ended, and stays as it is.
+	if err := unix.Waitid(unix.P_PID, child.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	if seen := look(nil, log); seen[child.Process.Pid] == "" {
+		t.Errorf("the zombie %d is not seen: %v", child.Process.Pid, seen)
+	}
+	var exit *exec.ExitError
+	if err := child.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 7 {
+		t.Errorf("the exit status is lost: %v", err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -49,6 +50,7 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
+	quiet.Do(func() { redis.SetLogger(silence{}) })
 	b := newBus(o, conf, keys)
 	if err := b.connect(ctx); err != nil {
 		_ = b.client.Close() // nothing was sent
@@ -57,6 +59,14 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 	b.helpers.Go(func() { b.flush.run(context.WithoutCancel(ctx), b.done) })
 	return b, nil
 }
+
+// The client writes to standard error by itself when a server is away, between
+// the lines of a structured log. What it says is in the errors as well.
+var quiet sync.Once
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 func (o Options) withDefaults() Options {
 	if o.DedupWindow <= 0 {

@@ -1,0 +1,437 @@
+package main
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// system is a project of a test's own, on the real engine.
+type system struct {
+	t    testing.TB
+	dir  string
+	name string
+	env  []string
+}
+
+func newSystem(t testing.TB, name string, files map[string]string) *system {
+	t.Helper()
+	needEngine(t)
+	s := &system{t: t, dir: t.TempDir(), name: "wwtest-" + name}
+	for file, content := range files {
+		if err := os.WriteFile(filepath.Join(s.dir, file), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.env = append(os.Environ(), "COMPOSE_PROJECT_NAME="+s.name, "WW_COMPONENT_BINARY="+binary, "NO_COLOR=1", "PORT="+freePort())
+	t.Cleanup(func() { removeProject(s.name) })
+	return s
+}
+
+func (s *system) command(args ...string) *exec.Cmd {
+	c := exec.Command(binary, args...)
+	c.Dir, c.Env = s.dir, s.env
+	return c
+}
+
+// ww runs a command that has to succeed, and gives all that it printed.
+func (s *system) ww(args ...string) string {
+	s.t.Helper()
+	out, err := s.command(args...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("ww %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// exit runs a command and gives its exit code and all that it printed.
+func (s *system) exit(args ...string) (int, string) {
+	s.t.Helper()
+	c := s.command(args...)
+	out, err := c.CombinedOutput()
+	if c.ProcessState == nil {
+		s.t.Fatalf("ww %s: %v", strings.Join(args, " "), err)
+	}
+	return c.ProcessState.ExitCode(), string(out)
+}
+
+func docker(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("docker", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+const small = `
+in = input api { port: $PORT  to: greet }
+greet = core template { template: "Hello, {{ .payload }}!"  to: out }
+out = output console {}
+`
+
+// TestKilledAtAnyMoment: wherever an up is killed, the next one finishes the
+// job, and a down leaves nothing.
+func TestKilledAtAnyMoment(t *testing.T) {
+	s := newSystem(t, "killed", map[string]string{"main.ww": small})
+	s.ww("compose", "up", "-d") // builds the image, so that kills hit what comes after
+	s.ww("compose", "down", "-v")
+	begin := time.Now()
+	s.ww("compose", "up", "-d")
+	whole := time.Since(begin)
+	s.ww("compose", "down", "-v")
+	rnd := rand.New(rand.NewPCG(7, 8))
+	for i := range 20 {
+		c := s.command("compose", "up", "-d")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		after := time.Duration(rnd.Int64N(int64(whole)))
+		time.AfterFunc(after, func() { _ = c.Process.Kill() })
+		killed := c.Wait() != nil
+		if i%2 == 0 {
+			s.ww("compose", "up", "-d")
+			if got := s.ww("send", "greet", "you"); got != "Hello, you!\n" {
+				t.Fatalf("after a kill at %v (killed: %v): %q", after, killed, got)
+			}
+		}
+		s.ww("compose", "down", "-v")
+		if left := leftovers(t, s.name); left != "" {
+			t.Fatalf("a kill at %v left %s", after, left)
+		}
+	}
+}
+
+// TestCancelledAtAnyMoment: Ctrl-C during an up cleans up what it has made,
+// and says so with its exit code.
+func TestCancelledAtAnyMoment(t *testing.T) {
+	s := newSystem(t, "cancelled", map[string]string{"main.ww": small})
+	s.ww("compose", "up", "-d")
+	s.ww("compose", "down", "-v")
+	rnd := rand.New(rand.NewPCG(9, 10))
+	for range 10 {
+		c := s.command("compose", "up", "-d")
+		var out bytes.Buffer
+		c.Stdout, c.Stderr = &out, &out
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		after := 50*time.Millisecond + time.Duration(rnd.Int64N(int64(2*time.Second)))
+		time.AfterFunc(after, func() { _ = c.Process.Signal(os.Interrupt) })
+		_ = c.Wait() // the exit code tells
+		switch code := c.ProcessState.ExitCode(); code {
+		case exitOK: // it was faster
+			s.ww("compose", "down", "-v")
+		case exitCancelled:
+		default:
+			t.Fatalf("cancelled after %v: exit code %d\n%s", after, code, out.String())
+		}
+		if left := leftovers(t, s.name); left != "" {
+			t.Fatalf("cancelling after %v left %s\n%s", after, left, out.String())
+		}
+	}
+}
+
+// TestForeground: an up without -d shows what components write, and goes down
+// when it is interrupted.
+func TestForeground(t *testing.T) {
+	s := newSystem(t, "foreground", map[string]string{"main.ww": small})
+	c := s.command("compose", "up")
+	out := watch("Hello, you!")
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	url := "http://127.0.0.1:" + strings.TrimPrefix(s.env[len(s.env)-1], "PORT=") + "/"
+	deadline := time.Now().Add(time.Minute)
+	for {
+		res, err := http.Post(url, "application/json", strings.NewReader(`{"value": "you"}`))
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no answer: %v\n%s", err, out.String())
+		}
+		time.Sleep(50 * time.Millisecond) // the port isn't open yet
+	}
+	select {
+	case <-out.seen:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the component's output isn't shown\n%s", out.String())
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatalf("after Ctrl-C: %v\n%s", err, out.String())
+		}
+	case <-time.After(time.Minute):
+		t.Fatalf("it doesn't end\n%s", out.String())
+	}
+	if ids := docker(t, "ps", "-aq", "--filter", "label=com.docker.compose.project="+s.name); ids != "" {
+		t.Errorf("containers are left: %s", ids)
+	}
+	if vols := docker(t, "volume", "ls", "-q", "--filter", "label=com.docker.compose.project="+s.name); vols == "" {
+		t.Error("the bus's volume is gone: Ctrl-C must not lose messages")
+	}
+}
+
+// TestSecondSignalKills: a component that doesn't stop is killed by the second
+// Ctrl-C.
+func TestSecondSignalKills(t *testing.T) {
+	s := newSystem(t, "kills", map[string]string{"main.ww": `
+d = docker { components = { stubborn = {
+    image = "busybox:stable"
+    command = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"]
+    stop_grace_period = 5m
+} } }`})
+	c := s.command("compose", "up")
+	out := watch("stubborn-1 | up")
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	wait := func(what string, ch <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-ch:
+		case <-time.After(time.Minute):
+			t.Fatalf("%s\n%s", what, out.String())
+		}
+	}
+	wait("it doesn't come up", out.seen)
+	next := out.expect("Ctrl-C again kills")
+	_ = c.Process.Signal(os.Interrupt)
+	wait("the first signal isn't heard", next)
+	_ = c.Process.Signal(os.Interrupt)
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatalf("the second signal doesn't kill\n%s", out.String())
+	}
+	if code := c.ProcessState.ExitCode(); code != exitCancelled {
+		t.Errorf("exit code %d, want %d", code, exitCancelled)
+	}
+	if ids := docker(t, "ps", "-aq", "--filter", "label=com.docker.compose.project="+s.name); ids != "" {
+		t.Errorf("containers are left: %s\n%s", ids, out.String())
+	}
+}
+
+// TestSecrets: a key in the environment reaches the component that uses it,
+// and is found nowhere else.
+func TestSecrets(t *testing.T) {
+	const key = "sk-verysecret-0123456789"
+	s := newSystem(t, "secrets", map[string]string{
+		"main.ww": `
+model = llm openai { model: "m"  base_url: "http://127.0.0.1:9/v1"  api_key: $TEST_API_KEY  to: out }
+with_default = llm openai { model: "m"  base_url: "http://127.0.0.1:9/v1"  api_key: ${TEST_API_KEY:-none}  to: out }
+show = core exec { image: "busybox:stable"  command: ["sh", "-c", "cat /run/secrets/*; env"]  environment: { A: $TEST_API_KEY } }
+out = output console {}
+`,
+	})
+	s.env = append(s.env, "TEST_API_KEY="+key)
+	exported := s.ww("compose", "export")
+	output := s.ww("compose", "up", "-d")
+	code, sent := s.exit("send", "--timeout", "20s", "model", "hi")
+	if code == 0 {
+		t.Fatalf("there is an answer, though there is no server: %s", sent)
+	}
+	places := map[string]string{
+		"the exported file": exported, "the output of up": output, "the answer": sent,
+		"the logs": s.ww("compose", "logs"), "ps": s.ww("compose", "ps", "--format", "json"),
+		"the plan": s.ww("compose", "plan", "--force-recreate"),
+	}
+	ids := strings.Fields(docker(t, "ps", "-aq", "--filter", "label=com.docker.compose.project="+s.name))
+	if len(ids) != 5 {
+		t.Fatalf("%d containers, want 5", len(ids))
+	}
+	places["docker inspect"] = docker(t, append([]string{"inspect"}, ids...)...)
+	for _, image := range strings.Fields(s.ww("compose", "export", "--images")) {
+		places["the history of "+image] = docker(t, "history", "--no-trunc", image)
+		places["the image "+image] = docker(t, "image", "inspect", image)
+	}
+	for what, text := range places {
+		if strings.Contains(text, key) {
+			t.Errorf("%s contains the key:\n%s", what, excerpt(text, key))
+		}
+	}
+	password, err := os.ReadFile(filepath.Join(s.dir, ".ww/secrets/bus_password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range places {
+		if strings.Contains(text, strings.TrimSpace(string(password))) {
+			t.Errorf("%s contains the bus's password", what)
+		}
+	}
+	// That the key isn't seen proves something only if it was there.
+	if got := s.ww("send", "show", "x"); strings.Count(got, key) != 2 {
+		t.Errorf("the component has the key %d times, want its secret and its variable:\n%s", strings.Count(got, key), got)
+	}
+	info, err := os.Stat(filepath.Join(s.dir, ".ww/secrets"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder of secrets: %v, %v", info.Mode(), err)
+	}
+}
+
+func excerpt(text, key string) string {
+	i := strings.Index(text, key)
+	return text[max(0, i-200):min(len(text), i+len(key)+20)]
+}
+
+// TestHardened looks at what the engine was told.
+func TestHardened(t *testing.T) {
+	s := newSystem(t, "hardened", map[string]string{"main.ww": small})
+	s.ww("compose", "up", "-d")
+	format := `{{.Name}} user={{.Config.User}} ro={{.HostConfig.ReadonlyRootfs}} drop={{.HostConfig.CapDrop}} opt={{.HostConfig.SecurityOpt}} ports={{.HostConfig.PortBindings}} binds={{.HostConfig.Binds}} mounts={{range .Mounts}}{{.Source}}:{{.Destination}} {{end}}`
+	ids := strings.Fields(docker(t, "ps", "-aq", "--filter", "label=com.docker.compose.project="+s.name))
+	for _, line := range strings.Split(strings.TrimSpace(docker(t, append([]string{"inspect", "--format", format}, ids...)...)), "\n") {
+		for _, want := range []string{"ro=true", "drop=[ALL]", "no-new-privileges"} {
+			if !strings.Contains(line, want) {
+				t.Errorf("no %s: %s", want, line)
+			}
+		}
+		if strings.Contains(line, "user= ") || strings.Contains(line, "user=0") || strings.Contains(line, "docker.sock") {
+			t.Errorf("it runs as root, or has the engine's socket: %s", line)
+		}
+		isIngress := strings.Contains(line, "-in-1")
+		if isIngress != strings.Contains(line, "127.0.0.1") || strings.Contains(line, "0.0.0.0") {
+			t.Errorf("ports are open for ingress alone, on loopback: %s", line)
+		}
+	}
+}
+
+// TestDiskFull: no room for a build context is an error that says so.
+func TestDiskFull(t *testing.T) {
+	s := newSystem(t, "full", map[string]string{"main.ww": small})
+	folder := filepath.Join(s.dir, ".ww")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatalf("this test mounts a small disk, for which it has to run as root: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(folder, 0) })
+	code, out := s.exit("compose", "up", "-d")
+	if code == 0 || !strings.Contains(out, "no space left") || !strings.Contains(out, "help: ") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if left := leftovers(t, s.name); left != "" {
+		t.Errorf("left: %s", left)
+	}
+}
+
+// TestDockerCompose: the exported file is docker compose's as well, with the
+// same hashes, and neither tool recreates what the other made. It runs where
+// COMPOSE names a docker-compose.
+func TestDockerCompose(t *testing.T) {
+	compose := os.Getenv("COMPOSE")
+	if compose == "" {
+		t.Skip("COMPOSE=path/to/docker-compose names the tool to compare with")
+	}
+	s := newSystem(t, "parity", map[string]string{"main.ww": small})
+	run := func(args ...string) string {
+		t.Helper()
+		c := exec.Command(compose, args...)
+		c.Dir, c.Env = s.dir, s.env
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("docker compose %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	s.ww("compose", "export", "-o", "docker-compose.yml")
+	run("config", "-q")
+	if ours, theirs := s.ww("compose", "export", "--hash", "*"), run("config", "--hash", "*"); ours != theirs {
+		t.Errorf("hashes: ours\n%stheirs\n%s", ours, theirs)
+	}
+	containers := func() string {
+		return docker(t, "ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project="+s.name)
+	}
+	s.ww("compose", "up", "-d")
+	before := containers()
+	run("up", "-d", "--wait")
+	if after := containers(); after != before {
+		t.Errorf("docker compose recreated containers:\n%s\n%s", before, after)
+	}
+	run("down", "-v")
+	if left := leftovers(t, s.name); left != "" {
+		t.Errorf("docker compose down left %s", left)
+	}
+	run("up", "-d", "--wait")
+	if got := s.ww("send", "greet", "you"); got != "Hello, you!\n" {
+		t.Errorf("under docker compose: %q", got)
+	}
+	before = containers()
+	if out := s.ww("compose", "up", "-d"); !strings.Contains(out, "nothing to do") || containers() != before {
+		t.Errorf("ww recreated what docker compose made: %s", out)
+	}
+	s.ww("compose", "-f", "docker-compose.yml", "up", "-d")
+	if containers() != before {
+		t.Error("ww recreated what docker compose made from the exported file")
+	}
+	s.ww("compose", "down", "-v")
+	if left := leftovers(t, s.name); left != "" {
+		t.Errorf("ww compose down left %s", left)
+	}
+}
+
+// watched collects output and tells when something has been seen in it.
+type watched struct {
+	mu   sync.Mutex
+	all  bytes.Buffer
+	want string
+	seen chan struct{} // closed when want is there
+}
+
+func watch(want string) *watched { return &watched{want: want, seen: make(chan struct{})} }
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all.Write(p)
+	w.look()
+	return len(p), nil
+}
+
+func (w *watched) look() {
+	if w.want != "" && strings.Contains(spaces.ReplaceAllString(w.all.String(), " "), w.want) {
+		w.want = ""
+		close(w.seen)
+	}
+}
+
+var spaces = regexp.MustCompile(` +`)
+
+// expect waits for something else from now on.
+func (w *watched) expect(what string) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.want, w.seen = what, make(chan struct{})
+	w.look()
+	return w.seen
+}
+
+func (w *watched) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all.String()
+}
