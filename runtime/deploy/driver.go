@@ -46,6 +46,11 @@ type Driver interface {
 	// if asked. One that is gone already is no error.
 	Remove(ctx context.Context, id string, anonymousVolumes bool) error
 
+	// Address gives an IP address under which a running container can be
+	// reached from here; empty where there is none, as with an engine on
+	// another machine.
+	Address(ctx context.Context, id string) (string, error)
+
 	// Inspect tells how one container is now.
 	Inspect(ctx context.Context, id string) (plan.Container, error)
 	// Exec runs a command in a running container and returns its exit code.

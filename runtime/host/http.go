@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
@@ -46,14 +47,18 @@ type verdict struct {
 	Ready  bool   `json:"ready"`
 	State  phase  `json:"state"`
 	Reason string `json:"reason,omitempty"`
+	// Instance is the container's host name, which is how its id begins: who
+	// asks over a network can tell whether the right one has answered.
+	Instance string `json:"instance,omitempty"`
 }
 
 func probe(w http.ResponseWriter, ok bool, v view) {
+	name, _ := os.Hostname() // empty where there is none
 	status := http.StatusOK
 	if !ok {
 		status = http.StatusServiceUnavailable
 	}
-	writeJSON(w, status, verdict{Ready: v.Ready, State: v.Phase, Reason: v.Reason})
+	writeJSON(w, status, verdict{Ready: v.Ready, State: v.Phase, Reason: v.Reason, Instance: name})
 }
 
 // readyz answers at once, or with ?wait=30s as soon as the component is ready,
