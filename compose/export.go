@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/rogpeppe/go-internal/diff"
 	"gopkg.in/yaml.v3"
 
@@ -23,7 +24,7 @@ func header(files []*syntax.File) []string {
 	h := sha256.New()
 	var names []string
 	for _, f := range files {
-		names = append(names, filepath.Base(f.Name))
+		names = append(names, oneLine(filepath.Base(f.Name)))
 		fmt.Fprintf(h, "%d\n", len(f.Source))
 		h.Write(f.Source)
 	}
@@ -75,21 +76,34 @@ type ExportOptions struct {
 
 // Export gives the compose file of what was loaded. What comes from a .ww file
 // keeps its variables: their values never enter a file. Compose files alone
-// are interpolated, unless the options say otherwise.
+// are interpolated, unless the options say otherwise. YAML is sealed: see
+// WriteExport.
 func (l *Loaded) Export(ctx context.Context, opts ExportOptions) ([]byte, error) {
-	if l.Generated != nil && len(l.details.ConfigFiles) == 1 {
-		if opts.JSON {
-			return toJSON(l.Generated.YAML)
-		}
-		return seal(l.Generated.YAML), nil
+	doc, err := l.export(ctx, opts)
+	if err == nil && !opts.JSON {
+		doc = seal(doc)
 	}
-	if l.Generated != nil || opts.NoInterpolate {
-		doc, err := l.Uninterpolated(ctx)
-		if err == nil && opts.JSON {
-			doc, err = toJSON(doc)
-		}
-		return doc, err
+	return doc, err
+}
+
+func (l *Loaded) export(ctx context.Context, opts ExportOptions) ([]byte, error) {
+	generated := l.Generated != nil
+	switch {
+	case generated && len(l.details.ConfigFiles) == 1 && opts.JSON:
+		return toJSON(l.Generated.YAML)
+	case generated && len(l.details.ConfigFiles) == 1:
+		return l.Generated.YAML, nil
+	case !generated && !opts.NoInterpolate:
+		return l.interpolated(opts)
 	}
+	doc, err := l.Uninterpolated(ctx)
+	if err == nil && opts.JSON {
+		return toJSON(doc)
+	}
+	return append(l.mergedFrom(), doc...), err
+}
+
+func (l *Loaded) interpolated(opts ExportOptions) ([]byte, error) {
 	marshal := l.Project.MarshalYAML
 	if opts.JSON {
 		marshal = l.Project.MarshalJSON
@@ -100,10 +114,22 @@ func (l *Loaded) Export(ctx context.Context, opts ExportOptions) ([]byte, error)
 	}
 	// What is printed is read again by Compose, which would interpolate it.
 	doc = bytes.ReplaceAll(doc, []byte("$"), []byte("$$"))
-	if opts.JSON && !bytes.HasSuffix(doc, []byte("\n")) {
+	if !opts.JSON {
+		return append(l.mergedFrom(), doc...), nil
+	}
+	if !bytes.HasSuffix(doc, []byte("\n")) {
 		doc = append(doc, '\n')
 	}
 	return doc, nil
+}
+
+// mergedFrom is the header of a file that was put together from others.
+func (l *Loaded) mergedFrom() []byte {
+	var names []string
+	for _, f := range l.details.ConfigFiles {
+		names = append(names, oneLine(filepath.Base(f.Filename)))
+	}
+	return fmt.Appendf(nil, "# Merged by ww from %s.\n", strings.Join(names, ", "))
 }
 
 func toJSON(doc []byte) ([]byte, error) {
@@ -123,8 +149,9 @@ func toJSON(doc []byte) ([]byte, error) {
 // edited.
 var ErrEdited = errors.New("it was edited since ww wrote it, or isn't ww's")
 
-// WriteExport writes an exported file in one step. A file that is there is
-// replaced only when it is as ww wrote it, or with force.
+// WriteExport writes an exported file in one step, through a symbolic link if
+// there is one. A file that is there is replaced only when it is as ww wrote
+// it, or with force; JSON has no place for a seal, so that it takes force.
 func WriteExport(name string, doc []byte, force bool) error {
 	have, err := os.ReadFile(name)
 	switch {
@@ -135,16 +162,53 @@ func WriteExport(name string, doc []byte, force bool) error {
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return err
 	}
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".ww-export-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(doc)
 	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return os.Rename(tmp.Name(), name)
+}
+
+// Uninterpolated gives the merged compose file with its variables as they were
+// written.
+func (l *Loaded) Uninterpolated(ctx context.Context) ([]byte, error) {
+	m, err := loader.LoadModelWithContext(ctx, l.details, append(l.options, func(o *loader.Options) {
+		o.SkipInterpolation = true
+		o.SkipResolveEnvironment = true
+	})...)
+	if err != nil {
+		return nil, tidy(err)
+	}
+	dropValues(m)
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(m); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), enc.Close()
+}
+
+// dropValues takes out the values that the loader has put beside the names of
+// the variables that secrets and configs come from.
+func dropValues(m map[string]any) {
+	for _, section := range []string{"secrets", "configs"} {
+		all, _ := m[section].(map[string]any)
+		for _, v := range all {
+			if one, ok := v.(map[string]any); ok && one["environment"] != nil {
+				delete(one, "content")
+				delete(one, "x-#value")
+			}
+		}
+	}
 }
 
 // Diff tells how a file on disk differs from what would be exported; nil when

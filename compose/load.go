@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
-	"gopkg.in/yaml.v3"
 
 	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/syntax"
@@ -78,7 +76,8 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 		return l, err
 	}
 	unset := map[string]bool{}
-	l.options = append(l.options, func(o *loader.Options) {
+	// As docker compose does before it computes hashes.
+	l.options = append(l.options, loader.WithDiscardEnvFiles, func(o *loader.Options) {
 		o.SetProjectName(name, explicit)
 		o.Profiles = opts.Profiles()
 		o.ResolvePaths = true
@@ -96,16 +95,20 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 // projectOptions finds the files, and reads .env and the environment, in the
 // order in which docker compose does.
 func projectOptions(req Request) (*options, error) {
+	envFiles := req.EnvFiles
+	if list := os.Getenv("COMPOSE_ENV_FILES"); len(envFiles) == 0 && list != "" {
+		envFiles = strings.Split(list, ",")
+	}
 	o, err := cli.NewProjectOptions(req.Files,
 		cli.WithWorkingDirectory(req.Dir),
 		cli.WithOsEnv,
 		withPWD,
-		cli.WithEnvFiles(req.EnvFiles...), cli.WithDotEnv,
+		cli.WithEnvFiles(envFiles...), cli.WithDotEnv,
 		cli.WithConfigFileEnv,
 		withMainFile,
 		withDefaultFile,
 		// The project's folder may be another one than the first guess.
-		cli.WithEnvFiles(req.EnvFiles...), cli.WithDotEnv,
+		cli.WithEnvFiles(envFiles...), cli.WithDotEnv,
 		cli.WithName(req.Name),
 	)
 	if err != nil {
@@ -185,21 +188,6 @@ func isFile(name string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// projectName gives the name and whether someone asked for it.
-func projectName(o *options, dir string) (string, bool) {
-	if o.Name != "" {
-		return o.Name, true
-	}
-	if n := o.Environment["COMPOSE_PROJECT_NAME"]; n != "" {
-		return n, true
-	}
-	name := loader.NormalizeProjectName(filepath.Base(dir))
-	if name == "" {
-		name = "ww"
-	}
-	return name, false
-}
-
 // read fills in the files' contents. All .ww files are one system, and their
 // compose file stands where the first of them is named.
 func (l *Loaded) read(req Request, paths []string, name string) error {
@@ -207,6 +195,9 @@ func (l *Loaded) read(req Request, paths []string, name string) error {
 	place := -1
 	for _, path := range paths {
 		if path == "-" {
+			if req.Stdin == nil {
+				return errors.New("standard input: there is none")
+			}
 			content, err := io.ReadAll(req.Stdin)
 			if err != nil {
 				return fmt.Errorf("standard input: %w", err)
@@ -319,86 +310,4 @@ func tidy(err error) error {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
 	return errors.New(strings.Join(lines, " "))
-}
-
-// Uninterpolated gives the merged compose file with its variables as they were
-// written.
-func (l *Loaded) Uninterpolated(ctx context.Context) ([]byte, error) {
-	m, err := loader.LoadModelWithContext(ctx, l.details, append(l.options, func(o *loader.Options) {
-		o.SkipInterpolation = true
-		o.SkipResolveEnvironment = true
-	})...)
-	if err != nil {
-		return nil, tidy(err)
-	}
-	dropValues(m)
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := enc.Encode(m); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), enc.Close()
-}
-
-// dropValues takes out the values that the loader has put beside the names of
-// the variables that secrets and configs come from.
-func dropValues(m map[string]any) {
-	for _, section := range []string{"secrets", "configs"} {
-		all, _ := m[section].(map[string]any)
-		for _, v := range all {
-			if one, ok := v.(map[string]any); ok && one["environment"] != nil {
-				delete(one, "content")
-				delete(one, "x-#value")
-			}
-		}
-	}
-}
-
-// FindMain looks for main.ww in a folder (the working one if empty) and those
-// above it.
-func FindMain(dir string) (string, error) {
-	if dir == "" {
-		wd, err := os.Getwd()
-		if err != nil {
-			return "", err
-		}
-		dir = wd
-	}
-	for d := dir; ; d = filepath.Dir(d) {
-		if name := filepath.Join(d, MainFile); isFile(name) {
-			return display(name), nil
-		}
-		if filepath.Dir(d) == d {
-			return "", ErrNoFile
-		}
-	}
-}
-
-// Name gives the name of a project for commands that only need to find what
-// runs: from the request or the environment, from a compose file's `name`, or
-// from the project's folder. The files may be broken.
-func Name(ctx context.Context, req Request) (string, error) {
-	if req.Name != "" {
-		return req.Name, nil
-	}
-	opts, err := projectOptions(req)
-	if err != nil {
-		if n := os.Getenv("COMPOSE_PROJECT_NAME"); n != "" {
-			return n, nil
-		}
-		return "", err
-	}
-	dir, err := opts.GetWorkingDir()
-	if err != nil {
-		return "", err
-	}
-	name, explicit := projectName(opts, dir)
-	if explicit || !slices.ContainsFunc(opts.ConfigPaths, func(p string) bool { return filepath.Ext(p) != ".ww" }) {
-		return name, nil
-	}
-	if l, err := Load(ctx, req); err == nil && l.Project != nil {
-		return l.Project.Name, nil
-	}
-	return name, nil
 }

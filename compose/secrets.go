@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // EnsureFolder makes the folder for what is generated beside a .ww file, which
@@ -39,43 +40,52 @@ func EnsureBusPassword(dir string) error {
 	if err := os.Chmod(folder, 0o700); err != nil {
 		return err
 	}
-	info, err := os.Stat(name)
-	switch {
+	switch info, err := os.Stat(name); {
 	case err == nil && info.Mode().IsRegular() && info.Size() > 0:
 		return nil
 	case err == nil && info.IsDir():
 		// An engine that was asked to bind a file that wasn't there made this.
-		if err := os.Remove(name); err != nil {
-			return fmt.Errorf("bus password: %w", err)
+		// Another process may have put the password in its place by now, which
+		// rmdir leaves alone, and os.Remove wouldn't.
+		err := syscall.Rmdir(name)
+		if err != nil && !errors.Is(err, syscall.ENOTDIR) && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("bus password: %s is a folder: %w", name, err)
 		}
-	case err != nil && !errors.Is(err, os.ErrNotExist):
+	case err == nil:
+		return fmt.Errorf("bus password: %s is empty or no file: remove it, and a new one is made", name)
+	case !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("bus password: %w", err)
 	}
-	return writePassword(name)
+	if err := writePassword(name); err != nil {
+		return fmt.Errorf("bus password: %w", err)
+	}
+	return nil
 }
 
 // writePassword writes a new password in one step: another process sees all of
 // it or nothing, and the first of two wins.
 func writePassword(name string) error {
+	if to, err := os.Readlink(name); err == nil {
+		return fmt.Errorf("%s is a link to %s, which isn't there: remove it, and a new password is made", name, to)
+	}
 	var b [24]byte
 	if _, err := rand.Read(b[:]); err != nil {
-		return fmt.Errorf("bus password: %w", err)
+		return err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
 	if err != nil {
-		return fmt.Errorf("bus password: %w", err)
+		return err
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.WriteString(hex.EncodeToString(b[:]) + "\n")
-	err = errors.Join(err, tmp.Chmod(0o444), tmp.Close())
+	// A link may outlive a power cut that the content doesn't.
+	err = errors.Join(err, tmp.Chmod(0o444), tmp.Sync(), tmp.Close())
 	if err != nil {
-		return fmt.Errorf("bus password: %w", err)
+		return err
 	}
 	if err := os.Link(tmp.Name(), name); err != nil && !errors.Is(err, os.ErrExist) {
 		// Some file systems have no links.
-		if err := os.Rename(tmp.Name(), name); err != nil {
-			return fmt.Errorf("bus password: %w", err)
-		}
+		return os.Rename(tmp.Name(), name)
 	}
 	return nil
 }

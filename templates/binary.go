@@ -3,7 +3,9 @@ package templates
 import (
 	"debug/buildinfo"
 	"debug/elf"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -64,34 +66,56 @@ func (b Binary) missing() error {
 		b.Arch, b.Arch, BinaryVariable)
 }
 
-var machines = map[string]elf.Machine{
-	"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "386": elf.EM_386, "arm": elf.EM_ARM,
-	"riscv64": elf.EM_RISCV, "ppc64le": elf.EM_PPC64, "s390x": elf.EM_S390,
+// machine gives an architecture of Go's as ELF files name it.
+func machine(arch string) elf.Machine {
+	return map[string]elf.Machine{
+		"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "386": elf.EM_386, "arm": elf.EM_ARM,
+		"riscv64": elf.EM_RISCV, "ppc64le": elf.EM_PPC64, "s390x": elf.EM_S390, "loong64": elf.EM_LOONGARCH,
+	}[arch]
 }
 
 // usable tells why a file can't be the program of an image FROM scratch.
 func usable(name, arch string) error {
+	want := machine(arch)
+	if want == elf.EM_NONE {
+		return fmt.Errorf("there is no ww for the architecture %q", arch)
+	}
 	f, err := elf.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("no such file")
+	}
 	if err != nil {
-		return fmt.Errorf("not a Linux binary: %w", err)
+		return fmt.Errorf("not a Linux binary: %w", plainError(err))
 	}
 	defer f.Close()
-	if f.Machine != machines[arch] {
-		return fmt.Errorf("built for %v, and the engine's architecture is %s", f.Machine, arch)
-	}
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			return fmt.Errorf("not statically linked: build it with CGO_ENABLED=0")
-		}
-	}
 	info, err := buildinfo.ReadFile(name)
 	if err != nil {
-		return fmt.Errorf("not a ww binary: %w", err)
+		return fmt.Errorf("not a ww binary: %w", plainError(err))
 	}
 	if info.Path != mainPackage {
 		return fmt.Errorf("not a ww binary: it is %s", info.Path)
 	}
+	if f.Machine != want {
+		return fmt.Errorf("built for %s, and the image's architecture is %s", setting(info, "GOARCH"), arch)
+	}
+	if system := setting(info, "GOOS"); system != "linux" {
+		return fmt.Errorf("built for %s, and images are for linux", system)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return errors.New("not statically linked: build it with CGO_ENABLED=0")
+		}
+	}
 	return nil
+}
+
+func setting(info *debug.BuildInfo, key string) string {
+	for _, s := range info.Settings {
+		if s.Key == key {
+			return s.Value
+		}
+	}
+	return "another " + key
 }
 
 const mainPackage = "woodwork.dev/ww/cmd/ww"

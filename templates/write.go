@@ -7,30 +7,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
+	"strings"
+	"time"
 )
 
-// Digest names the content: paths, modes, arguments and every byte. It has
-// twelve hexadecimal digits.
+// stampFile holds a context's digest. It lies in the context's folder, so that
+// both are exchanged in one step.
+const stampFile = ".ww-digest"
+
+// staleAfter is the age from which a folder that was being written belongs to
+// a process that has died.
+const staleAfter = 10 * time.Minute
+
+// Digest names the content: paths, what can be executed, links, arguments and
+// every byte. It has twelve hexadecimal digits.
 func (c Context) Digest() (string, error) {
-	files := append([]file(nil), c.files...)
-	sort.Slice(files, func(i, j int) bool { return files[i].path < files[j].path })
+	files := slices.Clone(c.files)
+	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.path, b.path) })
 	h := sha256.New()
 	for _, k := range slices.Sorted(maps.Keys(c.Args)) {
 		fmt.Fprintf(h, "arg %q %q\n", k, c.Args[k])
 	}
 	for _, f := range files {
+		if f.link != "" {
+			fmt.Fprintf(h, "link %q %q\n", f.path, f.link)
+			continue
+		}
 		sum, err := f.sum()
 		if err != nil {
-			return "", fmt.Errorf("image of %s: %w", c.Name, err)
+			return "", fmt.Errorf("image of %s: %w", c.Name, plainError(err))
 		}
-		fmt.Fprintf(h, "file %q %o %x\n", f.path, f.mode&0o111, sum)
+		fmt.Fprintf(h, "file %q %o %x\n", f.path, f.mode(), sum)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12], nil
+}
+
+func (f file) mode() fs.FileMode {
+	if f.exec {
+		return 0o755
+	}
+	return 0o644
 }
 
 func (f file) open() (io.ReadCloser, error) {
@@ -59,73 +80,123 @@ func (f file) sum() ([]byte, error) {
 // Write puts the context into the folder Name below dir, in place of what is
 // there, and leaves it alone where the same content is there already. Another
 // ww that writes at the same moment does no harm: folders are exchanged whole.
+// What an interrupted Write has left behind is removed ten minutes later, by
+// the next one.
 func (c Context) Write(dir string) error {
+	if err := c.write(dir); err != nil {
+		return fmt.Errorf("build context of %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+func (c Context) write(dir string) error {
 	digest, err := c.Digest()
 	if err != nil {
 		return err
 	}
-	target := filepath.Join(dir, c.Name)
-	stamp := target + ".digest"
-	if have, err := os.ReadFile(stamp); err == nil && string(have) == digest+"\n" && isDir(target) {
-		return nil
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(dir, "."+c.Name+"-")
+	prefix := "." + c.Name + "-"
+	if err := removeStale(dir, prefix); err != nil {
+		return err
+	}
+	target := filepath.Join(dir, c.Name)
+	if holds(target, digest) {
+		return nil
+	}
+	tmp, err := os.MkdirTemp(dir, prefix)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := os.Chmod(tmp, 0o755); err != nil {
+	stamp := file{path: stampFile, content: []byte(digest + "\n")}
+	for _, f := range append(slices.Clone(c.files), stamp) {
+		if err := f.writeTo(filepath.Join(tmp, filepath.FromSlash(f.path))); err != nil {
+			return plainError(err)
+		}
+	}
+	if err := openFolders(tmp); err != nil {
 		return err
 	}
-	for _, f := range c.files {
-		if err := f.writeTo(filepath.Join(tmp, filepath.FromSlash(f.path))); err != nil {
-			return fmt.Errorf("build context of %s: %w", c.Name, err)
+	return exchange(tmp, target, digest)
+}
+
+// removeStale removes what processes have left that died while they wrote.
+func removeStale(dir, prefix string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+			continue
 		}
-	}
-	if err := exchange(tmp, target); err != nil {
-		return fmt.Errorf("build context of %s: %w", c.Name, err)
-	}
-	return os.WriteFile(stamp, []byte(digest+"\n"), 0o644)
-}
-
-func isDir(name string) bool {
-	info, err := os.Stat(name)
-	return err == nil && info.IsDir()
-}
-
-// exchange moves the folder tmp to target.
-func exchange(tmp, target string) error {
-	for range 3 {
-		if err := os.RemoveAll(target); err != nil {
+		info, err := e.Info()
+		if err != nil || time.Since(info.ModTime()) < staleAfter {
+			continue // another process is at work there, or has just ended it
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// holds reports whether a folder has the content of a digest.
+func holds(target, digest string) bool {
+	have, err := os.ReadFile(filepath.Join(target, stampFile))
+	return err == nil && string(have) == digest+"\n"
+}
+
+// exchange moves the folder tmp to target. What is there is moved aside first,
+// as a folder that isn't empty can't be replaced; whoever comes between has
+// written the same, or is replaced as well.
+func exchange(tmp, target, digest string) error {
+	aside := tmp + ".old"
+	for range 100 {
 		err := os.Rename(tmp, target)
-		if err == nil || !errors.Is(err, os.ErrExist) {
-			return err
+		if err == nil || holds(target, digest) {
+			return nil
+		}
+		if moved := os.Rename(target, aside); moved == nil {
+			if err := os.RemoveAll(aside); err != nil {
+				return err
+			}
+		} else if !errors.Is(moved, fs.ErrNotExist) {
+			return errors.Join(err, moved)
 		}
 	}
-	return fmt.Errorf("%s: another process keeps writing it", target)
+	return fmt.Errorf("%s: other processes keep writing it", target)
+}
+
+// openFolders lets everyone read a tree's folders, whatever this process's
+// umask is: the modes get into the image.
+func openFolders(root string) error {
+	return filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return os.Chmod(p, 0o755)
+	})
 }
 
 func (f file) writeTo(name string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
+	if f.link != "" {
+		return os.Symlink(filepath.FromSlash(f.link), name)
+	}
 	r, err := f.open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, f.mode)
+	w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(w, r); err != nil {
-		w.Close()
-		return err
-	}
-	return w.Close()
+	_, err = io.Copy(w, r)
+	return errors.Join(err, w.Chmod(f.mode()), w.Close())
 }
