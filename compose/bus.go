@@ -54,6 +54,13 @@ func (g *generator) bus() {
 // redis is the service of a Redis bus. The password reaches the server through
 // its standard input, so that it is in no argument and no environment.
 func (g *generator) redis(b *model.Bus) *yaml.Node {
+	for _, key := range []string{"appendfsync", "maxmemory"} {
+		if f := b.Settings.Field(key); f != nil {
+			model.Envs(f.Value, func(model.Env) { g.noVariable(f) })
+		}
+	}
+	bus := &model.Component{Name: model.BusService}
+	model.Envs(b.Settings, func(e model.Env) { g.variable(bus, e) })
 	s := newObject()
 	s.set("image", text(redisImage))
 	if v, ok := b.Settings.Get("image"); ok {
@@ -86,7 +93,7 @@ func (g *generator) redis(b *model.Bus) *yaml.Node {
 	s.set("stop_grace_period", text("20s"))
 	s.set("secrets", list(text(busPassword)))
 	s.set("volumes", list(text(busVolume+":/data")))
-	s.set("ports", g.ports(b.Settings, "127.0.0.1"))
+	s.set("ports", g.ports(bus, b.Settings.Field("ports")))
 	s.set("healthcheck", healthcheck(text("CMD-SHELL"),
 		text(`REDISCLI_AUTH="$(cat /run/secrets/`+busPassword+`)" redis-cli ping | grep -q PONG`)))
 	g.resources(s, b.Settings, nil)
@@ -96,44 +103,4 @@ func (g *generator) redis(b *model.Bus) *yaml.Node {
 	l.set("dev.woodwork.port", raw(redisPort))
 	s.set("labels", &l.node)
 	return &s.node
-}
-
-// ports reads `ports` of a .ww file: Compose's own list, or `{"6379": "6379"}`,
-// host to container. Ports that name no address are bound to host.
-func (g *generator) ports(m *model.Map, host string) *yaml.Node {
-	f := m.Field("ports")
-	if f == nil {
-		return nil
-	}
-	n := list()
-	switch v := f.Value.(type) {
-	case *model.Map:
-		for _, e := range v.Fields {
-			if target, ok := model.Scalar(e.Value); ok {
-				n.Content = append(n.Content, raw(bind(host, e.Key)+":"+target))
-			}
-		}
-	case []model.Value:
-		for _, it := range v {
-			if s, ok := model.Scalar(it); ok {
-				if strings.Contains(s, ":") {
-					s = bind(host, s)
-				}
-				n.Content = append(n.Content, raw(s))
-			} else {
-				n.Content = append(n.Content, value(it))
-			}
-		}
-	default:
-		g.errorf(f.At, "wrong-type", `write ports = { "6379": "6379" }, host port to container port`, "`ports` has to be a block or a list")
-	}
-	return n
-}
-
-// bind puts the address before a published port that has none.
-func bind(host, port string) string {
-	if strings.Count(port, ":") > 1 || strings.Contains(strings.SplitN(port, ":", 2)[0], ".") {
-		return port
-	}
-	return host + ":" + port
 }

@@ -32,8 +32,8 @@ type Generated struct {
 	YAML []byte
 	// Contexts are the build contexts that the file refers to, by folder name.
 	Contexts []templates.Context
-	// Files are bind-mounted and have to exist before anything runs: see
-	// EnsureSecrets.
+	// BusPassword tells that the file mounts the bus's password, which has to
+	// be there before anything runs: see EnsureBusPassword.
 	BusPassword bool
 	// Variables are the environment's variables that the system needs.
 	Variables []Variable
@@ -59,7 +59,7 @@ const Folder = ".ww"
 func Generate(p *model.Project, opts Options) (*Generated, syntax.Diagnostics) {
 	g := &generator{
 		project: p, opts: opts, out: &Generated{}, services: newObject(), secrets: newObject(), configs: newObject(),
-		volumes: newObject(), inside: map[string]bool{}, images: map[string]image{},
+		networks: newObject(), volumes: newObject(), inside: map[string]bool{}, images: map[string]image{},
 	}
 	g.selectComponents()
 	g.bus()
@@ -87,6 +87,7 @@ type generator struct {
 	services *object
 	secrets  *object
 	configs  *object
+	networks *object
 	volumes  *object
 	inside   map[string]bool // components that are part of the file
 	hasBus   bool            // the bus is a service of the file
@@ -133,6 +134,7 @@ func (g *generator) document() ([]byte, error) {
 	root.set("services", &g.services.node)
 	root.set("secrets", g.secrets.orNil())
 	root.set("configs", g.configs.orNil())
+	root.set("networks", g.networks.orNil())
 	root.set("volumes", g.volumes.orNil())
 	spaced(root)
 	spaced(g.services)

@@ -1,10 +1,10 @@
 package compose
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
-
-	"gopkg.in/yaml.v3"
 
 	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/templates"
@@ -58,19 +58,24 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 			}
 		}
 	}
+	name := c.Name
+	if name == builtinContext {
+		name = "_" + name // which no component can be called
+	}
 	var ctx templates.Context
 	var err error
 	switch {
 	case dockerfile != "":
-		ctx, err = templates.Own(c.Name, g.path(dockerfile), g.opts.Binary)
+		ctx, err = templates.Own(name, g.path(dockerfile), g.opts.Binary)
 	case python != "":
-		source := c.Settings.Text("source")
-		if source == "" {
-			source = python
+		script, source := g.script(c)
+		if info, err := os.Stat(source); err == nil && info.IsDir() && !isFile(filepath.Join(source, script)) {
+			g.errorf(c.Settings.Field("python").At, "bad-source", "name the script relative to `source`", "there is no %s in the source of %q", script, c.Name)
+			return image{}, false
 		}
-		ctx, err = templates.Python(c.Name, base, g.path(source), g.path(c.Settings.Text("requirements")), g.opts.Binary)
+		ctx, err = templates.Python(name, base, source, g.path(c.Settings.Text("requirements")), g.opts.Binary)
 	case base != "":
-		ctx, err = templates.Exec(c.Name, base, g.path(c.Settings.Text("source")), g.opts.Binary)
+		ctx, err = templates.Exec(name, base, g.path(c.Settings.Text("source")), g.opts.Binary)
 	case isExec:
 		g.errorf(c.Span, "missing-key", "add `image: \"debian:stable-slim\"` or another one that has the command in it",
 			"core exec %q needs %q to run in a container", c.Name, "image")
@@ -82,8 +87,43 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 		g.errorf(c.Span, "bad-source", "paths are relative to the folder of the .ww file", "%v", err)
 		return image{}, false
 	}
-	return g.add(c, ctx, "${COMPOSE_PROJECT_NAME}-"+strings.ToLower(c.Name))
+	return g.add(c, ctx, "${COMPOSE_PROJECT_NAME}-"+repository(c.Name))
 }
+
+// script says how a Python component's script is called in its source, and
+// where that is. The script is named relative to the folder of the .ww file, as
+// every path is, or to its source.
+func (g *generator) script(c *model.Component) (script, source string) {
+	script, source = c.Settings.Text("python"), c.Settings.Text("source")
+	if source == "" {
+		return filepath.Base(script), g.path(script)
+	}
+	source = g.path(source)
+	switch rel, err := filepath.Rel(source, g.path(script)); {
+	case err == nil && rel == ".":
+		return filepath.Base(script), source
+	case err == nil && filepath.IsLocal(rel):
+		return filepath.ToSlash(rel), source
+	}
+	return script, source
+}
+
+var separators = regexp.MustCompile(`[._-]+`)
+
+// repository makes a name that an image may have, which is stricter than what
+// a service may be called. The tag tells apart what comes out the same.
+func repository(name string) string {
+	name = separators.ReplaceAllStringFunc(strings.ToLower(name), func(s string) string {
+		if s == "." || s == "_" || s == "__" || strings.Trim(s, "-") == "" {
+			return s
+		}
+		return "-"
+	})
+	return strings.Trim(name, "._-")
+}
+
+// builtinContext is the name of the context of components of built-in kinds.
+const builtinContext = "component"
 
 // builtin is the image that all components of built-in kinds share.
 func (g *generator) builtin(c *model.Component) (image, bool) {
@@ -114,11 +154,4 @@ func (g *generator) path(p string) string {
 		return p
 	}
 	return filepath.Join(g.opts.Dir, filepath.FromSlash(p))
-}
-
-// literal is a string on lines of its own.
-func literal(s string) *yaml.Node {
-	n := text(s)
-	n.Style = yaml.LiteralStyle
-	return n
 }

@@ -2,8 +2,11 @@ package compose
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 
@@ -31,7 +34,8 @@ func (o *object) set(key string, value *yaml.Node) *object {
 	return o
 }
 
-// comment puts a comment above the key that was set last.
+// comment puts a comment above the key that was set last. Names that the
+// author chose go through oneLine first.
 func (o *object) comment(s string) *object {
 	o.node.Content[len(o.node.Content)-2].HeadComment = "# " + strings.ReplaceAll(s, "\n", "\n# ")
 	return o
@@ -44,6 +48,15 @@ func (o *object) get(key string) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+func (o *object) remove(key string) {
+	for i := 0; i < len(o.node.Content); i += 2 {
+		if o.node.Content[i].Value == key {
+			o.node.Content = slices.Delete(o.node.Content, i, i+2)
+			return
+		}
+	}
 }
 
 func (o *object) empty() bool { return len(o.node.Content) == 0 }
@@ -144,6 +157,43 @@ func value(v model.Value) *yaml.Node {
 		return &o.node
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
+}
+
+// oneLine gives what the author chose a form that can't end a comment.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// literal is a string on lines of its own.
+func literal(s string) *yaml.Node {
+	n := text(s)
+	n.Style = yaml.LiteralStyle
+	return n
+}
+
+// plainJSON escapes what YAML can't hold on lines of its own: line breaks of
+// its own making, and what isn't printable. In JSON that is part of a string.
+func plainJSON(s string) string {
+	special := func(r rune) bool {
+		return r >= 0x7f && r < 0xa0 || r == 0xfeff || r == 0xfffe || r == 0xffff || r == 0x2028 || r == 0x2029
+	}
+	if strings.IndexFunc(s, special) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if special(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // interpolation writes a variable as Compose reads it.

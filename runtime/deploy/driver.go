@@ -62,7 +62,7 @@ type Driver interface {
 	// ends, ctx is done, or stdin is at its end and the output is closed.
 	Attach(ctx context.Context, id string, tty bool, stdin io.Reader, stdout, stderr io.Writer) error
 	// Events sends what happens to the project's containers from since on, until ctx is
-	// done or the engine goes away; then the channel is closed. The error
+	// done or the stream is cut; then the channel is closed. The error
 	// function tells why. Events returns when the subscription stands.
 	Events(ctx context.Context, project string, since time.Time) (<-chan Event, func() error, error)
 

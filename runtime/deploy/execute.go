@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,15 +49,11 @@ type executor struct {
 
 	watch *watcher
 
+	before plan.Observed // what there was
+
 	mu      sync.Mutex
 	ids     map[int]string // create step → container
 	created []made
-}
-
-// made is something that this run created.
-type made struct {
-	op   plan.Op
-	name string // or id, of a container
 }
 
 // DefaultParallel is how many calls that change something are under way at
@@ -65,6 +62,7 @@ type made struct {
 func DefaultParallel() int { return max(4, 4*runtime.NumCPU()) }
 
 func (e *executor) run(ctx context.Context, p plan.Plan) error {
+	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	done := make([]chan struct{}, len(p.Steps)+1)
@@ -75,7 +73,7 @@ func (e *executor) run(ctx context.Context, p plan.Plan) error {
 	slots := make(chan struct{}, max(1, e.parallel))
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var failures error
+	var failures, interrupted error
 	for _, s := range p.Steps {
 		wg.Go(func() {
 			defer close(done[s.ID])
@@ -85,50 +83,85 @@ func (e *executor) run(ctx context.Context, p plan.Plan) error {
 					return
 				}
 			}
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || !take(ctx, s, slots) {
 				return
 			}
-			err := e.step(ctx, s, slots)
+			err := e.step(ctx, s)
+			give(s, slots)
+			mu.Lock()
+			defer mu.Unlock()
+			if outer.Err() != nil && interrupted == nil {
+				interrupted = fmt.Errorf("%s %s: %w", s.Op, s.Name, outer.Err())
+			}
 			switch {
-			case err == nil:
+			case err == nil, s.Optional && ctx.Err() == nil:
 				ok[s.ID] = true
 			case e.carryOn && ctx.Err() == nil:
-				mu.Lock()
 				failures = errors.Join(failures, err)
-				mu.Unlock()
 			default:
 				cancel(err)
 			}
 		})
 	}
 	wg.Wait()
-	return errors.Join(context.Cause(ctx), failures)
+	cause := context.Cause(ctx)
+	if outer.Err() != nil && cause == context.Cause(outer) && interrupted != nil {
+		cause = interrupted // it says what was under way
+	}
+	return errors.Join(cause, failures)
 }
 
-// step does one step, in a slot of its own unless it only waits.
-func (e *executor) step(ctx context.Context, s plan.Step, slots chan struct{}) error {
-	waits := s.Op == plan.Ready || s.Op == plan.Completed
-	if !waits {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// waits tells whether a step makes no call that changes something.
+func waits(s plan.Step) bool { return s.Op == plan.Ready || s.Op == plan.Completed }
+
+// take waits for a slot for a step, unless it only waits; false if ctx ends.
+func take(ctx context.Context, s plan.Step, slots chan struct{}) bool {
+	if waits(s) {
+		return true
 	}
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func give(s plan.Step, slots chan struct{}) {
+	if !waits(s) {
+		<-slots
+	}
+}
+
+// step does one step and tells of it.
+func (e *executor) step(ctx context.Context, s plan.Step) error {
 	begin := time.Now()
 	e.report(Progress{Step: s, Status: Running})
 	err := e.do(ctx, s)
 	elapsed := time.Since(begin)
 	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		if ctx.Err() != nil && isContext(err) {
 			return err // another step's failure, or the user, ended it
 		}
+		e.name(err, s)
 		e.report(Progress{Step: s, Status: Failed, Elapsed: elapsed, Err: err})
 		return err
 	}
 	e.report(Progress{Step: s, Status: Done, Elapsed: elapsed})
 	return nil
+}
+
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// name has an engine's error name a container or network by its name where the
+// driver was given the id.
+func (e *executor) name(err error, s plan.Step) {
+	var ee *EngineError
+	if id := e.container(s); id != "" && errors.As(err, &ee) {
+		ee.What = strings.ReplaceAll(ee.What, id, s.Name)
+	}
 }
 
 func (e *executor) do(ctx context.Context, s plan.Step) error {
@@ -141,9 +174,13 @@ func (e *executor) do(ctx context.Context, s plan.Step) error {
 			e.report(Progress{Step: s, Status: Info, Text: fmt.Sprintf("%3.0f%% %s", done*100, what)})
 		})
 	case plan.CreateNetwork:
-		return e.making(plan.CreateNetwork, s.Name, e.driver.CreateNetwork(ctx, e.project, s.Service))
+		return e.making(ctx, s, func(ctx context.Context) (string, error) {
+			return s.Name, e.driver.CreateNetwork(ctx, e.project, s.Service)
+		})
 	case plan.CreateVolume:
-		return e.making(plan.CreateVolume, s.Name, e.driver.CreateVolume(ctx, e.project, s.Service))
+		return e.making(ctx, s, func(ctx context.Context) (string, error) {
+			return s.Name, e.driver.CreateVolume(ctx, e.project, s.Service)
+		})
 	case plan.Create:
 		return e.create(ctx, s)
 	case plan.Start:
@@ -184,25 +221,9 @@ func (e *executor) create(ctx context.Context, s plan.Step) error {
 	for k, v := range e.labels[s.Service] {
 		labels[k] = v
 	}
-	id, err := e.driver.Create(ctx, e.project, ContainerSpec{Service: svc, Number: s.Number, Name: s.Name, Labels: labels})
-	if err != nil {
-		return err
-	}
-	e.mu.Lock()
-	e.ids[s.ID] = id
-	e.mu.Unlock()
-	return e.making(plan.Create, id, nil)
-}
-
-// making notes what was made, so that it can be unmade.
-func (e *executor) making(op plan.Op, name string, err error) error {
-	if err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.created = append(e.created, made{op, name})
-	return nil
+	return e.making(ctx, s, func(ctx context.Context) (string, error) {
+		return e.driver.Create(ctx, e.project, ContainerSpec{Service: svc, Number: s.Number, Name: s.Name, Labels: labels})
+	})
 }
 
 // container gives the id of the container that a step is about.

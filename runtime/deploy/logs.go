@@ -3,7 +3,6 @@ package deploy
 import (
 	"bytes"
 	"context"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -21,9 +20,9 @@ type LogLine struct {
 }
 
 // Logs hands out what the containers have written so far, all of it in order
-// of time.
+// of time. One that is gone by now has written nothing.
 func Logs(ctx context.Context, d Driver, cs []plan.Container, opts LogOptions, emit func(LogLine)) error {
-	opts.Timestamps, opts.Follow = true, false
+	opts.Follow = false
 	var mu sync.Mutex
 	var lines []LogLine
 	var failed error
@@ -33,16 +32,17 @@ func Logs(ctx context.Context, d Driver, cs []plan.Container, opts LogOptions, e
 		wg.Go(func() {
 			limit <- struct{}{}
 			defer func() { <-limit }()
-			keep := func(l LogLine) {
-				l.Time, l.Text = splitTime(l.Text)
+			err := stream(ctx, d, c, opts, func(l LogLine) {
 				mu.Lock()
 				defer mu.Unlock()
 				lines = append(lines, l)
-			}
-			if err := stream(ctx, d, c, opts, keep); err != nil {
+			})
+			if err != nil && !isNotFound(err) {
 				mu.Lock()
 				defer mu.Unlock()
-				failed = err
+				if failed == nil {
+					failed = err
+				}
 			}
 		})
 	}
@@ -54,94 +54,40 @@ func Logs(ctx context.Context, d Driver, cs []plan.Container, opts LogOptions, e
 	return failed
 }
 
-// splitTime takes the engine's timestamp off a line.
-func splitTime(line string) (time.Time, string) {
-	stamp, rest, _ := strings.Cut(line, " ")
-	t, err := time.Parse(time.RFC3339Nano, stamp)
-	if err != nil {
-		return time.Time{}, line
-	}
-	return t, rest
-}
-
-// Follow hands out what the containers have written and go on writing, also
-// after a restart and of containers that come later, until ctx is done. Lines
-// of one container are in order. wanted says which services count. emit is
-// called by one goroutine at a time.
-func Follow(ctx context.Context, d Driver, project string, cs []plan.Container, opts LogOptions, wanted func(service string) bool, emit func(LogLine), died func(Event)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	events, why, err := d.Events(ctx, project, time.Now())
-	if err != nil {
-		return err
-	}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	opts.Follow = true
-	busy := map[string]chan struct{}{} // by container, closed when its stream ends
-	follow := func(c plan.Container, o LogOptions) {
-		before := busy[c.ID]
-		mine := make(chan struct{})
-		busy[c.ID] = mine
-		wg.Go(func() {
-			defer close(mine)
-			if before != nil {
-				<-before
-			}
-			// A stream that breaks off is begun anew when the container is.
-			_ = stream(ctx, d, c, o, func(l LogLine) {
-				mu.Lock()
-				defer mu.Unlock()
-				emit(l)
-			})
-		})
-	}
-	for _, c := range cs {
-		follow(c, opts)
-	}
-	for ev := range events {
-		if !wanted(ev.Service) {
-			continue
-		}
-		switch ev.Action {
-		case ActionStart:
-			o := opts
-			o.Tail, o.Since = "", ev.Time.Format(time.RFC3339Nano)
-			follow(plan.Container{ID: ev.Container, Name: ev.Name, Service: ev.Service, Number: ev.Number}, o)
-		case ActionDie:
-			mu.Lock()
-			died(ev)
-			mu.Unlock()
-		}
-	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return why()
-}
-
-// stream reads one container's log line by line.
+// stream reads one container's log line by line. A line whose end is missing
+// because the stream broke off isn't handed out.
 func stream(ctx context.Context, d Driver, c plan.Container, opts LogOptions, emit func(LogLine)) error {
+	opts.Timestamps = true
 	var mu sync.Mutex
-	out := &lineWriter{emit: func(s string) { emit(LogLine{Container: c, Text: s}) }}
-	errs := &lineWriter{emit: func(s string) { emit(LogLine{Container: c, Stderr: true, Text: s}) }}
+	writer := func(stderr bool) *lineWriter {
+		return &lineWriter{emit: func(at time.Time, s string) {
+			emit(LogLine{Container: c, Stderr: stderr, Time: at, Text: s})
+		}}
+	}
+	out, errs := writer(false), writer(true)
 	err := d.Logs(ctx, c.ID, opts, lockedWriter{&mu, out}, lockedWriter{&mu, errs})
-	out.flush()
-	errs.flush()
+	if err == nil {
+		out.end()
+		errs.end()
+	}
 	return err
 }
 
-// maxLine is where a line without an end is broken.
-const maxLine = 64 << 10
+const (
+	// maxLine is where a line without an end is broken.
+	maxLine = 64 << 10
+	// enginePart is the size of the parts that an engine keeps long lines in.
+	enginePart = 16 << 10
+)
 
-// lineWriter hands on whole lines.
+// lineWriter hands on whole lines of a log with timestamps.
 type lineWriter struct {
-	emit func(string)
-	rest bytes.Buffer
+	emit  func(at time.Time, line string)
+	rest  bytes.Buffer
+	part  bool // what comes goes on with a line that was broken
+	at    time.Time
+	stamp string // at, as the engine writes it
 }
-
-var _ io.Writer = (*lineWriter)(nil)
 
 func (w *lineWriter) Write(p []byte) (int, error) {
 	n := len(p)
@@ -150,19 +96,50 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 		w.rest.Write(line)
 		if !found {
 			if w.rest.Len() > maxLine {
-				w.flush()
+				w.flush(false)
 			}
 			return n, nil
 		}
-		w.emit(strings.TrimSuffix(w.rest.String(), "\r"))
-		w.rest.Reset()
+		w.flush(true)
 		p = rest
 	}
 }
 
-func (w *lineWriter) flush() {
+// end hands on a last line that has no newline.
+func (w *lineWriter) end() {
 	if w.rest.Len() > 0 {
-		w.emit(w.rest.String())
-		w.rest.Reset()
+		w.flush(true)
 	}
+}
+
+// flush hands on what there is of a line; ended, if that is its end.
+func (w *lineWriter) flush(ended bool) {
+	text := w.rest.String()
+	w.rest.Reset()
+	if !w.part || w.stamp != "" && strings.HasPrefix(text, w.stamp) {
+		var line string
+		w.at, line = splitTime(text)
+		w.stamp, text = text[:len(text)-len(line)], line
+	}
+	if w.stamp != "" && (w.part || len(text) > enginePart) {
+		// Each part that the engine kept has the line's time in front.
+		text = strings.ReplaceAll(text, w.stamp, "")
+	}
+	if ended {
+		text = strings.TrimSuffix(text, "\r")
+	}
+	if text != "" || !w.part {
+		w.emit(w.at, text)
+	}
+	w.part = !ended
+}
+
+// splitTime takes the engine's timestamp off a line.
+func splitTime(line string) (time.Time, string) {
+	stamp, rest, _ := strings.Cut(line, " ")
+	t, err := time.Parse(time.RFC3339Nano, stamp)
+	if err != nil {
+		return time.Time{}, line
+	}
+	return t, rest
 }

@@ -5,7 +5,6 @@ package deploy
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -33,8 +32,8 @@ const DefaultTimeout = 60 * time.Second
 type UpResult struct {
 	Plan    plan.Plan
 	Elapsed time.Duration
-	// Undo removes what the run created, containers first. It is never nil.
-	// Volumes that were there before are not touched.
+	// Undo removes what the run created, containers first. It is never nil, and
+	// may be called again. What was there before is not touched.
 	Undo func(ctx context.Context) error
 }
 
@@ -53,7 +52,8 @@ func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 	begin := time.Now()
 	e := newExecutor(d, req)
 	res := UpResult{Undo: e.undo}
-	have, err := e.images(ctx, req)
+	have, since, err := e.images(ctx, req)
+	e.before = have
 	if err != nil {
 		return res, err
 	}
@@ -68,8 +68,7 @@ func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 		return res, err
 	}
 	e.labels = serviceLabels(req.Project, req.Hashes, have.Images, req.EnvFiles)
-	// A second back: the engine's clock may be another one.
-	w, stop, err := watch(ctx, d, req.Project.Name, begin.Add(-time.Second))
+	w, stop, err := watch(ctx, d, req.Project.Name, since)
 	if err != nil {
 		return res, err
 	}
@@ -97,20 +96,24 @@ func newExecutor(d Driver, req UpRequest) *executor {
 	return e
 }
 
-// images builds and pulls what is missing, and returns what there is then.
-func (e *executor) images(ctx context.Context, req UpRequest) (plan.Observed, error) {
+// images builds and pulls what is missing, and returns what there is then, and
+// from when on events tell more than that.
+func (e *executor) images(ctx context.Context, req UpRequest) (plan.Observed, time.Time, error) {
+	since := time.Now()
 	have, err := e.driver.Observe(ctx, req.Project.Name, req.Project)
 	if err != nil {
-		return have, err
+		return have, since, err
 	}
 	p, err := plan.Images(req.Project, have, req.Options)
 	if err != nil || p.Empty() {
-		return have, err
+		return have, since, err
 	}
 	if err := e.run(ctx, p); err != nil {
-		return have, err
+		return have, since, err
 	}
-	return e.driver.Observe(ctx, req.Project.Name, req.Project)
+	since = time.Now()
+	have, err = e.driver.Observe(ctx, req.Project.Name, req.Project)
+	return have, since, err
 }
 
 // Images builds or pulls images, and nothing else.
@@ -129,31 +132,4 @@ func Images(ctx context.Context, d Driver, req UpRequest, want func(plan.Step) b
 		p.Steps[i].ID = i + 1 // image steps need nothing
 	}
 	return p, e.run(ctx, p)
-}
-
-func (e *executor) undo(ctx context.Context) error {
-	e.mu.Lock()
-	created := slices.Clone(e.created)
-	e.mu.Unlock()
-	var p plan.Plan
-	var removed []int
-	add := func(op, undo plan.Op, needs []int) {
-		for _, m := range created {
-			if m.op == op {
-				id := len(p.Steps) + 1
-				p.Steps = append(p.Steps, plan.Step{ID: id, Op: undo, Name: m.name, Target: m.name, Needs: needs})
-				removed = append(removed, id)
-			}
-		}
-	}
-	add(plan.Create, plan.Remove, nil)
-	containers := slices.Clone(removed)
-	add(plan.CreateNetwork, plan.RemoveNetwork, containers)
-	add(plan.CreateVolume, plan.RemoveVolume, containers)
-	u := newExecutor(e.driver, UpRequest{Project: e.project, Parallel: e.parallel})
-	u.volumes, u.carryOn = true, true
-	if err := u.run(ctx, p); err != nil {
-		return fmt.Errorf("cleaning up: %w; `ww compose down` removes what is left", err)
-	}
-	return nil
 }

@@ -31,6 +31,10 @@ type Step struct {
 	Cause   string // why
 	Needs   []int  // steps that have to be done first
 
+	// Optional is a wait whose failure is none of the plan: those who need it
+	// can do without, and go on.
+	Optional bool
+
 	// AwaitStep is the step whose container a wait is for, where the container
 	// isn't there yet; Target is it otherwise.
 	AwaitStep int

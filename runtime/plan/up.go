@@ -28,7 +28,7 @@ func Up(want *types.Project, hashes map[string]string, have Observed, opts Optio
 		images: map[string]int{}, networks: map[string]int{}, volumes: map[string]int{},
 		existing: map[string][]Container{}, gone: map[string]int{}, stops: map[string][]int{},
 		created: map[string][]int{}, started: map[string][]int{}, ready: map[string][]int{}, completed: map[string][]int{},
-		awaited: map[string]string{},
+		awaited: map[string]map[string]bool{},
 	}
 	u.order = order(want)
 	for _, c := range have.Containers {
@@ -38,9 +38,10 @@ func Up(want *types.Project, hashes map[string]string, have Observed, opts Optio
 	}
 	for _, name := range u.order {
 		for dep, d := range want.Services[name].DependsOn {
-			if strength[d.Condition] > strength[u.awaited[dep]] {
-				u.awaited[dep] = d.Condition
+			if u.awaited[dep] == nil {
+				u.awaited[dep] = map[string]bool{}
 			}
+			u.awaited[dep][d.Condition] = u.awaited[dep][d.Condition] || d.Required
 		}
 	}
 	if err := u.resources(); err != nil {
@@ -73,7 +74,9 @@ type up struct {
 	stops                     map[string][]int // service → steps that stop its old containers
 	created, started          map[string][]int // by service
 	ready, completed          map[string][]int
-	awaited                   map[string]string // service → the strongest condition that another has for it
+	// awaited has, for a service, the conditions that others have for it, and
+	// whether one of them can't do without.
+	awaited map[string]map[string]bool
 }
 
 // verdict is what becomes of one container.
@@ -83,11 +86,6 @@ type verdict struct {
 	old     *Container // nil: there is none
 	cause   string     // why it is replaced or created; empty: it stays
 	remove  bool       // it goes, and nothing takes its place
-}
-
-// strength orders the conditions of depends_on.
-var strength = map[string]int{
-	types.ServiceConditionStarted: 1, types.ServiceConditionHealthy: 2, types.ServiceConditionCompletedSuccessfully: 3,
 }
 
 // order lists the services so that each comes after what it depends on.
@@ -110,93 +108,6 @@ func order(p *types.Project) []string {
 		visit(name)
 	}
 	return out
-}
-
-// resources plans networks and volumes.
-func (u *up) resources() error {
-	for _, key := range slices.Sorted(maps.Keys(u.want.Networks)) {
-		n := u.want.Networks[key]
-		there := slices.ContainsFunc(u.have.Networks, func(o Network) bool { return o.Name == n.Name })
-		switch {
-		case there:
-		case bool(n.External):
-			return fmt.Errorf("network %q is declared as external and isn't there: create it with `docker network create %s`", n.Name, n.Name)
-		default:
-			u.networks[key] = u.plan.add(Step{Op: CreateNetwork, Service: key, Name: n.Name, Cause: "not there"})
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(u.want.Volumes)) {
-		v := u.want.Volumes[key]
-		there := slices.ContainsFunc(u.have.Volumes, func(o Volume) bool { return o.Name == v.Name })
-		switch {
-		case there:
-		case bool(v.External):
-			return fmt.Errorf("volume %q is declared as external and isn't there: create it with `docker volume create %s`", v.Name, v.Name)
-		default:
-			u.volumes[key] = u.plan.add(Step{Op: CreateVolume, Service: key, Name: v.Name, Cause: "not there"})
-		}
-	}
-	return nil
-}
-
-// ImageOf gives the reference of a service's image.
-func ImageOf(p *types.Project, s types.ServiceConfig) string {
-	if s.Image != "" {
-		return s.Image
-	}
-	return p.Name + "-" + s.Name
-}
-
-func (u *up) allImages() error {
-	for _, name := range u.order {
-		s := u.want.Services[name]
-		if s.GetScale() == 0 {
-			continue
-		}
-		if err := imageStep(&u.plan, u.images, u.want, s, u.have, u.opts); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Images plans only what brings the images: building and pulling.
-func Images(want *types.Project, have Observed, opts Options) (Plan, error) {
-	var p Plan
-	steps := map[string]int{}
-	for _, name := range order(want) {
-		if err := imageStep(&p, steps, want, want.Services[name], have, opts); err != nil {
-			return Plan{}, err
-		}
-	}
-	return p, nil
-}
-
-// imageStep adds the step that brings a service's image, once per image.
-func imageStep(p *Plan, steps map[string]int, want *types.Project, s types.ServiceConfig, have Observed, opts Options) error {
-	ref := ImageOf(want, s)
-	if _, done := steps[ref]; done {
-		return nil
-	}
-	_, there := have.Images[ref]
-	policy := opts.Pull
-	if policy == "" {
-		policy = s.PullPolicy
-	}
-	switch {
-	case s.Build != nil && (opts.Build || s.PullPolicy == types.PullPolicyBuild):
-		steps[ref] = p.add(Step{Op: Build, Service: s.Name, Name: ref, Cause: "asked for"})
-	case s.Build != nil && !there:
-		steps[ref] = p.add(Step{Op: Build, Service: s.Name, Name: ref, Cause: "image not there"})
-	case s.Build != nil:
-	case policy == types.PullPolicyAlways || policy == types.PullPolicyRefresh:
-		steps[ref] = p.add(Step{Op: Pull, Service: s.Name, Name: ref, Cause: "asked for"})
-	case !there && policy == types.PullPolicyNever:
-		return fmt.Errorf("service %q: image %s isn't there, and it may not be pulled (pull policy never)", s.Name, ref)
-	case !there:
-		steps[ref] = p.add(Step{Op: Pull, Service: s.Name, Name: ref, Cause: "image not there"})
-	}
-	return nil
 }
 
 // decide compares every container with what is wanted.
@@ -350,20 +261,19 @@ func (u *up) container(s types.ServiceConfig, v verdict) {
 // waits adds what others, or the person who asked, have to wait for.
 func (u *up) waits(s types.ServiceConfig, v verdict, step Step, create, start int) {
 	step.AwaitStep, step.Needs, step.Cause = create, one(start), ""
-	if u.awaited[s.Name] == types.ServiceConditionCompletedSuccessfully {
-		if v.old == nil || v.cause != "" || !u.finished(s, v.old) || start != 0 {
-			step.Op, step.Cause = Completed, "others need its result"
-			u.completed[s.Name] = append(u.completed[s.Name], u.plan.add(step))
-		}
-		return
+	required, job := u.awaited[s.Name][types.ServiceConditionCompletedSuccessfully]
+	if job && (v.old == nil || v.cause != "" || !u.finished(s, v.old) || start != 0) {
+		step.Op, step.Cause, step.Optional = Completed, "others need its result", !required && !u.opts.Wait
+		u.completed[s.Name] = append(u.completed[s.Name], u.plan.add(step))
 	}
-	if u.awaited[s.Name] != types.ServiceConditionHealthy && !u.opts.Wait {
+	required, healthy := u.awaited[s.Name][types.ServiceConditionHealthy]
+	if !healthy && (job || !u.opts.Wait) {
 		return
 	}
 	if start == 0 && (v.old.Health == Healthy || v.old.Health == "" && v.old.State != Restarting) {
 		return
 	}
-	step.Op = Ready
+	step.Op, step.Cause, step.Optional = Ready, "", !required && !u.opts.Wait
 	if start == 0 {
 		step.Cause = "it isn't ready yet"
 	}
@@ -376,7 +286,13 @@ func (c *Container) running() bool {
 
 // finished reports whether a container is a job that has done its work.
 func (u *up) finished(s types.ServiceConfig, c *Container) bool {
-	return c.State == Exited && c.ExitCode == 0 && u.awaited[s.Name] == types.ServiceConditionCompletedSuccessfully
+	return c.State == Exited && c.ExitCode == 0 && u.job(s.Name)
+}
+
+// job reports whether others need a service's result.
+func (u *up) job(service string) bool {
+	_, ok := u.awaited[service][types.ServiceConditionCompletedSuccessfully]
+	return ok
 }
 
 func (u *up) createNeeds(s types.ServiceConfig, name string) []int {

@@ -1,0 +1,136 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"woodwork.dev/ww/runtime/plan"
+)
+
+// ComponentError says that a component's container is not as it should be.
+type ComponentError struct {
+	Service   string
+	Container string
+	ExitCode  int // meaningful when Exited
+	Exited    bool
+	Reason    string   // what happened: "exited with code 3", "was not ready after 60s"
+	Logs      []string // its last lines
+}
+
+func (e *ComponentError) Error() string { return e.Service + " " + e.Reason }
+
+// LogLines is how many of a failed component's last lines are shown.
+const LogLines = 20
+
+// logsWithin is how long a failed component's last lines may take.
+const logsWithin = 5 * time.Second
+
+// brokenError is the verdict on a container that isn't as it should be.
+type brokenError struct {
+	reason string
+	code   *int // of its end
+}
+
+func (e *brokenError) Error() string { return e.reason }
+
+var errRemoved = &brokenError{reason: "was removed by someone else"}
+
+func exited(code int) *brokenError {
+	return &brokenError{fmt.Sprintf("exited with code %d", code), &code}
+}
+
+func isNotFound(err error) bool {
+	var ee *EngineError
+	return errors.As(err, &ee) && ee.Kind == NotFound
+}
+
+// failure makes the error of a component, with the last lines of its log.
+func (e *executor) failure(ctx context.Context, s plan.Step, id string, b *brokenError) error {
+	ctx, cancel := context.WithTimeout(ctx, logsWithin)
+	defer cancel()
+	err := &ComponentError{Service: s.Service, Container: s.Name, Reason: b.reason, Logs: Tail(ctx, e.driver, id, LogLines)}
+	if b.code != nil {
+		err.Exited, err.ExitCode = true, *b.code
+	}
+	return err
+}
+
+// oneShot reports whether a service is expected to end.
+func oneShot(s types.ServiceConfig) bool {
+	policy, _ := restartPolicy(s)
+	return policy == types.RestartPolicyNo || policy == types.RestartPolicyOnFailure
+}
+
+// retriesOf is how often the engine starts a service again that fails, where
+// that is to lead to a success in the end.
+func retriesOf(s types.ServiceConfig) int {
+	if policy, n := restartPolicy(s); policy == types.RestartPolicyOnFailure {
+		return n
+	}
+	return 0
+}
+
+// restartPolicy gives a service's policy, and how often it applies at most.
+func restartPolicy(s types.ServiceConfig) (policy string, attempts int) {
+	if s.Deploy != nil && s.Deploy.RestartPolicy != nil {
+		p := s.Deploy.RestartPolicy
+		attempts = math.MaxInt
+		if p.MaxAttempts != nil && *p.MaxAttempts > 0 {
+			attempts = int(*p.MaxAttempts)
+		}
+		switch p.Condition {
+		case "none", types.RestartPolicyNo:
+			return types.RestartPolicyNo, 0
+		case types.RestartPolicyOnFailure:
+			return types.RestartPolicyOnFailure, attempts
+		}
+		return types.RestartPolicyAlways, math.MaxInt
+	}
+	policy, most, _ := strings.Cut(s.Restart, ":")
+	switch n, err := strconv.Atoi(most); {
+	case policy == "" || policy == types.RestartPolicyNo:
+		return types.RestartPolicyNo, 0
+	case err == nil && n > 0:
+		return policy, n
+	}
+	return policy, math.MaxInt
+}
+
+// Tail gives the last lines of a container's log, as far as they can be had.
+func Tail(ctx context.Context, d Driver, id string, n int) []string {
+	var out bytes.Buffer
+	var mu sync.Mutex
+	w := lockedWriter{&mu, &out}
+	if err := d.Logs(ctx, id, LogOptions{Tail: fmt.Sprint(n)}, w, w); err != nil && out.Len() == 0 {
+		return nil
+	}
+	lines := strings.Split(strings.TrimRight(out.String(), "\r\n"), "\n")
+	if len(lines) == 1 && lines[0] == "" {
+		return nil
+	}
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], "\r")
+	}
+	return lines[max(0, len(lines)-n):]
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
