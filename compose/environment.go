@@ -110,7 +110,7 @@ func (g *generator) config(c *model.Component, settings *model.Map) string {
 	if err != nil {
 		g.errorf(c.Span, "bad-setting", "", "the settings of %q can't be written as JSON: %v", c.Name, err)
 	}
-	return plainJSON(strings.TrimSpace(b.String()))
+	return shortLists(plainJSON(strings.TrimSpace(b.String())))
 }
 
 // busURL is the variable that holds the bus's URL, when it is one.

@@ -91,10 +91,13 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 }
 
 // script says how a Python component's script is called in its source, and
-// where that is. The script is named relative to the folder of the .ww file, as
+// where that is; "" for other components. The script is named relative to the folder of the .ww file, as
 // every path is, or to its source.
 func (g *generator) script(c *model.Component) (script, source string) {
 	script, source = c.Settings.Text("python"), c.Settings.Text("source")
+	if script == "" {
+		return "", ""
+	}
 	if source == "" {
 		return filepath.Base(script), g.path(script)
 	}

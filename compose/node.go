@@ -118,6 +118,11 @@ func list(items ...*yaml.Node) *yaml.Node {
 func flow(items ...*yaml.Node) *yaml.Node {
 	n := list(items...)
 	n.Style = yaml.FlowStyle
+	for _, it := range items {
+		if strings.ContainsAny(it.Value, ":,") && !strings.Contains(it.Value, `"`) {
+			it.Style = yaml.DoubleQuotedStyle // which it needs there, and is the style elsewhere
+		}
+	}
 	return n
 }
 
@@ -194,6 +199,36 @@ func plainJSON(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// shortLists puts the lists in indented JSON that hold nothing but short
+// scalars on one line each.
+func shortLists(doc string) string {
+	const width = 80
+	var out []string
+	open := -1 // of the innermost list, as long as it holds scalars alone
+	for line := range strings.SplitSeq(doc, "\n") {
+		out = append(out, line)
+		switch item := strings.TrimSpace(line); {
+		case strings.HasSuffix(item, "["):
+			open = len(out) - 1
+		case strings.HasSuffix(item, "{"):
+			open = -1
+		case (item == "]" || item == "],") && open >= 0:
+			joined := strings.TrimRight(out[open], " ")
+			for i, it := range out[open+1 : len(out)-1] {
+				if i > 0 {
+					joined += " "
+				}
+				joined += strings.TrimSpace(it)
+			}
+			if joined += item; len(joined) <= width {
+				out = append(out[:open], joined)
+			}
+			open = -1
+		}
+	}
+	return strings.Join(out, "\n")
 }
 
 // interpolation writes a variable as Compose reads it.

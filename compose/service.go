@@ -55,10 +55,6 @@ func (g *generator) component(c *model.Component) {
 	s.set("depends_on", g.dependsOn(c))
 	s.set("healthcheck", healthcheck(texts("CMD", "/ww", "health")...))
 	harden(s, readOnly)
-	if !readOnly {
-		s.set("read_only", boolean(false)).
-			comment("Secrets from the environment are copied in before it starts, which engines refuse for\na read-only root. The image is owned by root and the component is not: it can write\nnowhere but /tmp all the same.")
-	}
 	s.set("labels", g.labels(c))
 	g.override(s, c)
 	g.declare(s)
@@ -172,8 +168,9 @@ func harden(s *object, readOnly bool) {
 	if s.get("user") == nil {
 		s.set("user", raw(nobody))
 	}
-	if readOnly {
-		s.set("read_only", boolean(true))
+	s.set("read_only", boolean(readOnly))
+	if !readOnly {
+		s.comment("Secrets from the environment are copied in before it starts, which engines refuse for\na read-only root. The image is owned by root and the component is not: it can write\nnowhere but /tmp all the same.")
 	}
 	s.set("cap_drop", flow(text("ALL")))
 	s.set("security_opt", flow(raw("no-new-privileges:true")))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -18,29 +19,37 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden parts of scripts")
 
-// binary is ww as users have it, for images and for tests that kill it. It is
-// built once.
-var binary string
+// binary is ww as users have it, for tests that run or kill it; inImages is the
+// one for images, the same on Linux. They are built once.
+var binary, inImages string
 
 func TestMain(m *testing.M) {
-	if os.Getenv("WW_COMPONENT_BINARY") == "" && filepath.Base(os.Args[0]) != "ww" {
+	if filepath.Base(os.Args[0]) != "ww" { // not as the command of a script
 		dir, err := os.MkdirTemp("", "ww-test-binary-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "ww")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=-buildvcs=false")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build ww: %v\n%s", err, out)
-			os.Exit(1)
+		binary = build(filepath.Join(dir, "ww"), runtime.GOOS)
+		inImages = binary
+		if runtime.GOOS != "linux" {
+			inImages = build(filepath.Join(dir, "ww-linux-"+runtime.GOARCH), "linux")
 		}
 	}
 	testscript.Main(m, map[string]func(){
 		"ww": func() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) },
 	})
+}
+
+func build(name, goos string) string {
+	c := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", name, ".")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOFLAGS=-buildvcs=false")
+	if out, err := c.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build ww: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	return name
 }
 
 // TestScripts runs what needs no engine: DOCKER_HOST leads nowhere.
@@ -81,7 +90,7 @@ func TestEngine(t *testing.T) {
 }
 
 func common(env *testscript.Env) {
-	env.Setenv("WW_COMPONENT_BINARY", binary)
+	env.Setenv("WW_COMPONENT_BINARY", inImages)
 	env.Setenv("NO_COLOR", "1")
 	env.Setenv("HOME", env.WorkDir)
 }

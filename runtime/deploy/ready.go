@@ -119,6 +119,9 @@ func (e *executor) byProbe(ctx context.Context, svc types.ServiceConfig, id stri
 		return e.withoutProbe(ctx, id)
 	}
 	if blocks(test) {
+		if err := e.direct(ctx, id, svc.Labels[LabelPort]); !errors.Is(err, errNoVerdict) {
+			return err
+		}
 		test = append(test, "--wait", e.timeout.String())
 	}
 	pause := 30 * time.Millisecond
