@@ -35,4 +35,3 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("left: %s", left)
 	}
 }
-

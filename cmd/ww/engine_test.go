@@ -312,4 +312,3 @@ func TestDockerCompose(t *testing.T) {
 		t.Errorf("ww compose down left %s", left)
 	}
 }
-

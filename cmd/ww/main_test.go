@@ -23,21 +23,33 @@ var update = flag.Bool("update", false, "rewrite the golden parts of scripts")
 // one for images, the same on Linux. They are built once.
 var binary, inImages string
 
+// cleaning removes a folder when the tests are done: Main doesn't return.
+type cleaning struct {
+	testscript.TestingM
+	dir string
+}
+
+func (c cleaning) Run() int {
+	defer os.RemoveAll(c.dir)
+	return c.TestingM.Run()
+}
+
 func TestMain(m *testing.M) {
+	var tests testscript.TestingM = m
 	if filepath.Base(os.Args[0]) != "ww" { // not as the command of a script
 		dir, err := os.MkdirTemp("", "ww-test-binary-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		defer os.RemoveAll(dir)
+		tests = cleaning{m, dir}
 		binary = build(filepath.Join(dir, "ww"), runtime.GOOS)
 		inImages = binary
 		if runtime.GOOS != "linux" {
 			inImages = build(filepath.Join(dir, "ww-linux-"+runtime.GOARCH), "linux")
 		}
 	}
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tests, map[string]func(){
 		"ww": func() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
