@@ -117,6 +117,7 @@ func (l *Loaded) interpolated(opts ExportOptions) ([]byte, error) {
 	if !opts.JSON {
 		return append(l.mergedFrom(), doc...), nil
 	}
+	doc = []byte(plainJSON(string(doc)))
 	if !bytes.HasSuffix(doc, []byte("\n")) {
 		doc = append(doc, '\n')
 	}
@@ -142,7 +143,7 @@ func toJSON(doc []byte) ([]byte, error) {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	err := enc.Encode(v)
-	return b.Bytes(), err
+	return []byte(plainJSON(b.String())), err
 }
 
 // ErrEdited is returned where a file would be overwritten that a person has

@@ -83,7 +83,7 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 		o.ResolvePaths = true
 		watchUnset(o, unset)
 	})
-	l.Project, err = loader.LoadWithContext(ctx, l.details, l.options...)
+	l.Project, err = loadFiles(ctx, l.details, l.options)
 	if err != nil {
 		return l, tidy(err)
 	}

@@ -74,16 +74,29 @@ func text(s string) *yaml.Node { return raw(strings.ReplaceAll(s, "$", "$$")) }
 
 // raw is a string in which Compose interpolates.
 func raw(s string) *yaml.Node {
-	n := &yaml.Node{}
-	n.SetString(s)
-	if n.Style != yaml.LiteralStyle && needsQuotes(s) {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+	switch {
+	case onLines(s):
+		n.Style = yaml.LiteralStyle
+	case needsQuotes(s):
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n
 }
 
+// onLines reports whether a string has several lines and reads the same from
+// lines of its own: parsers disagree on leading and trailing space, and not
+// every character may stand there.
+func onLines(s string) bool {
+	return strings.Contains(s, "\n") && strings.TrimSpace(s[:1]) != "" && !strings.HasSuffix(s, "\n\n") && !strings.Contains(s, " \n") &&
+		strings.IndexFunc(s, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) < 0
+}
+
 // needsQuotes tells strings that would read as something else without quotes.
 func needsQuotes(s string) bool {
+	if plainWord(s) {
+		return false
+	}
 	var v any
 	if err := yaml.Unmarshal([]byte(s), &v); err != nil {
 		return true
@@ -91,7 +104,25 @@ func needsQuotes(s string) bool {
 	got, ok := v.(string)
 	// YAML 1.1, which older tools speak, has more words for true and false, and
 	// numbers with colons in them.
-	return !ok || got != s || strings.Contains("|y|n|yes|no|on|off|", "|"+strings.ToLower(s)+"|") || digitsAndColons(s)
+	return !ok || got != s || reserved(s) || digitsAndColons(s)
+}
+
+// plainWord recognises most strings that need no quotes without a parser.
+func plainWord(s string) bool {
+	letter := func(r byte) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }
+	if s == "" || !letter(s[0]) && !strings.HasPrefix(s, "./") || reserved(s) {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if !letter(s[i]) && (s[i] < '0' || s[i] > '9') && !strings.ContainsRune("._/-", rune(s[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+func reserved(s string) bool {
+	return len(s) <= len("false") && strings.Contains("|y|n|yes|no|on|off|true|false|null|", "|"+strings.ToLower(s)+"|")
 }
 
 func digitsAndColons(s string) bool {

@@ -121,6 +121,9 @@ func (e *Engine) Close() error {
 	return nil
 }
 
+// oldestAPI is the oldest version of the engine's API that is spoken.
+const oldestAPI = "1.24"
+
 // api returns the client once it speaks the engine's version. The first
 // successful call pings the engine; later ones cost nothing.
 func (e *Engine) api(ctx context.Context) (*client.Client, error) {
@@ -136,6 +139,13 @@ func (e *Engine) api(ctx context.Context) (*client.Client, error) {
 	ping, err := e.client.Ping(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if v := ping.APIVersion; v != "" && versions.LessThan(v, oldestAPI) {
+		return nil, &deploy.EngineError{
+			Kind: deploy.Other, What: "talk to the engine at " + e.endpoint.host,
+			Err:    fmt.Errorf("it speaks API %s only, and %s is the oldest that ww knows", v, oldestAPI),
+			Remedy: "update the engine, or set DOCKER_HOST to a newer one",
+		}
 	}
 	e.client.NegotiateAPIVersionPing(ping)
 	e.ping, e.negotiated = ping, true

@@ -164,6 +164,57 @@ func TestFaults(t *testing.T) {
 	})
 }
 
+// TestObserveFails: whichever listing goes wrong, the error says what was being
+// done, and nothing half is returned.
+func TestObserveFails(t *testing.T) {
+	for _, op := range []string{"container.list", "network.list", "volume.list", "image.list"} {
+		for name, fault := range map[string]enginetest.Fault{
+			"fails": {Kind: enginetest.Fail, Message: "broken"}, "cut": {Kind: enginetest.Cut}, "lost": {Kind: enginetest.Lost},
+		} {
+			t.Run(op+" "+name, func(t *testing.T) {
+				h := newFake(t, enginetest.Options{Images: []string{testImage}})
+				h.started(h.service("a", "run"))
+				fault.Op = op
+				h.fake.Inject(fault)
+				o, err := h.Observe(h.ctx, h.project.Name, h.project)
+				kind := deploy.Unreachable
+				if name == "fails" {
+					kind = deploy.Other
+				}
+				if name != "lost" { // an answer that is whole counts
+					if e := wantKind(t, err, kind); e.What != "look at project "+h.project.Name {
+						t.Errorf("%q", e.What)
+					}
+				}
+				if err != nil && (o.Containers != nil || o.Networks != nil || o.Volumes != nil || o.Images != nil) {
+					t.Errorf("%+v beside an error", o)
+				}
+			})
+		}
+	}
+}
+
+// TestOldAPI: an engine that is too old is told from one that isn't there.
+func TestOldAPI(t *testing.T) {
+	h := newFake(t, enginetest.Options{APIVersion: "1.23"})
+	_, err := h.Info(h.ctx)
+	if e := wantKind(t, err, deploy.Other); !strings.Contains(e.Error(), "API 1.23") || !strings.Contains(e.Remedy, "update the engine") {
+		t.Errorf("%q, remedy %q", e, e.Remedy)
+	}
+	if n := len(h.fake.Calls()); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// TestLost: a call whose answer is lost is a failure, and has been carried out.
+func TestLost(t *testing.T) {
+	h := newFake(t, enginetest.Options{Images: []string{testImage}})
+	h.fake.Inject(enginetest.Fault{Op: "container.create", Kind: enginetest.Lost})
+	_, err := h.Create(h.ctx, h.project, h.spec(h.service("a", "run"), 1))
+	wantKind(t, err, deploy.Unreachable)
+	h.only()
+}
+
 func TestFailedCreateLeavesNothing(t *testing.T) {
 	for _, op := range []string{"container.copy", "network.connect"} {
 		t.Run(op, func(t *testing.T) {

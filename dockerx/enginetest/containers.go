@@ -177,7 +177,7 @@ func (e *Engine) removeContainer(_ http.ResponseWriter, r *http.Request) (reply,
 }
 
 func (e *Engine) waitContainer(w http.ResponseWriter, r *http.Request) (reply, error) {
-	id, cut := r.PathValue("id"), e.openStream()
+	id, cut := r.PathValue("id"), openStream(r)
 	e.mu.Lock()
 	c := e.find(id)
 	e.mu.Unlock()

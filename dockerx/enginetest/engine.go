@@ -291,12 +291,21 @@ func (e *Engine) newID() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// openStream is closed when the streams that are open now are cut. A handler
-// asks for it before the client learns that there is a stream.
-func (e *Engine) openStream() <-chan struct{} {
+// cutKey is the key of a request's channel that CutStreams closes.
+type cutKey struct{}
+
+// cuttable gives a request what openStream returns. It is asked for before the
+// call is recorded: what is recorded can be cut.
+func (e *Engine) cuttable(r *http.Request) *http.Request {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.cut
+	return r.WithContext(context.WithValue(r.Context(), cutKey{}, (<-chan struct{})(e.cut)))
+}
+
+// openStream is closed when the streams that are open now are cut.
+func openStream(r *http.Request) <-chan struct{} {
+	cut, _ := r.Context().Value(cutKey{}).(<-chan struct{})
+	return cut
 }
 
 // until waits until cond, called with mu held, is true. It is false if ctx, the

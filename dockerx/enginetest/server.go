@@ -24,6 +24,8 @@ const (
 	Cut
 	// Late answers after Delay.
 	Late
+	// Lost does what is asked, and closes the connection without an answer.
+	Lost
 )
 
 // Fault is what is to go wrong.
@@ -168,10 +170,15 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, op string, h hand
 		call.Body = data
 		r.Body = io.NopCloser(bytes.NewReader(data))
 	}
-	if f := e.record(call); f != nil && !e.suffer(w, r, f) {
+	r = e.cuttable(r)
+	f := e.record(call)
+	if f != nil && !e.suffer(w, r, f) {
 		return
 	}
 	rep, err := h(w, r)
+	if f != nil && f.Kind == Lost {
+		panic(http.ErrAbortHandler)
+	}
 	answer(w, rep, err)
 }
 
@@ -208,8 +215,11 @@ func (e *Engine) suffer(w http.ResponseWriter, r *http.Request, f *Fault) bool {
 		case <-r.Context().Done():
 		case <-e.ctx.Done():
 		}
+		panic(http.ErrAbortHandler) // an end without an answer, not an empty one
 	case Cut:
 		panic(http.ErrAbortHandler)
+	case Lost:
+		return true
 	case Late:
 		t := time.NewTimer(f.Delay)
 		defer t.Stop()

@@ -23,7 +23,7 @@ func (e *Engine) streamEvents(w http.ResponseWriter, r *http.Request) (reply, er
 	if err != nil {
 		return reply{}, err
 	}
-	since, cut := parseTime(r.URL.Query().Get("since")), e.openStream()
+	since, cut := parseTime(r.URL.Query().Get("since")), openStream(r)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
 	flush(w)
@@ -88,7 +88,7 @@ func frame(w io.Writer, tty, stderr bool, data []byte) error {
 }
 
 func (e *Engine) containerLogs(w http.ResponseWriter, r *http.Request) (reply, error) {
-	q, cut := r.URL.Query(), e.openStream()
+	q, cut := r.URL.Query(), openStream(r)
 	e.mu.Lock()
 	c := e.find(r.PathValue("id"))
 	e.mu.Unlock()
@@ -108,18 +108,27 @@ func (e *Engine) containerLogs(w http.ResponseWriter, r *http.Request) (reply, e
 		if l.at.Before(since) || l.Stderr && q.Get("stderr") != "1" || !l.Stderr && q.Get("stdout") != "1" {
 			return nil
 		}
-		text := l.text()
+		stamp := ""
 		if stamps {
-			text = l.at.UTC().Format(time.RFC3339Nano) + " " + text
+			stamp = l.at.UTC().Format("2006-01-02T15:04:05.000000000Z07:00 ")
 		}
-		err := frame(w, c.config.Tty, l.Stderr, []byte(text))
-		flush(w)
-		return err
+		for text := l.text(); ; {
+			part := text[:min(len(text), linePart)]
+			text = text[len(part):]
+			if err := frame(w, c.config.Tty, l.Stderr, []byte(stamp+part)); err != nil || text == "" {
+				flush(w)
+				return err
+			}
+		}
 	}) {
 		panic(http.ErrAbortHandler)
 	}
 	return streamed, nil
 }
+
+// linePart is the size of the parts in which an engine keeps, and sends, what
+// is longer.
+const linePart = 16 << 10
 
 func (l logLine) text() string {
 	if l.raw {
@@ -170,7 +179,7 @@ func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 func (e *Engine) attachContainer(w http.ResponseWriter, r *http.Request) (reply, error) {
 	var c *ctr
 	var from int
-	cut := e.openStream()
+	cut := openStream(r)
 	if _, err := e.with(r, func(found *ctr) (reply, error) {
 		c, from = found, len(found.log)
 		if !c.running() {

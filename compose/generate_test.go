@@ -1,0 +1,138 @@
+package compose
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestMistakes: what only matters to containers is a diagnostic, and each
+// mistake is one.
+func TestMistakes(t *testing.T) {
+	clearEnvironment(t, nil)
+	const end = "\nout = output console {}\n"
+	for src, want := range map[string]string{
+		`a = core exec { command: ["x"] }`:                                                                 `missing-key: core exec "a" needs "image"`,
+		`a = core exec { image: "i" }`:                                                                     `missing-key: core exec "a" needs "command"`,
+		`a = core exec { image: $I  command: ["x"] }`:                                                      `wrong-value: "image" of "a" can't be a variable`,
+		`a = core exec { image: "i"  source: "none"  command: ["x"] }`:                                     `bad-source: source of a: DIR/none: no such file`,
+		`a = core exec { dockerfile: "none/Dockerfile"  command: ["x"] }`:                                  `bad-source: dockerfile of a: DIR/none/Dockerfile: no such file`,
+		`a = core exec { python: "none.py" }`:                                                              `bad-source: source of a: DIR/none.py: no such file`,
+		`a = core exec { python: "x.py"  source: "src" }`:                                                  `bad-source: there is no x.py in the source of "a"`,
+		`a = core exec { python: "src/m.py"  requirements: "r.txt" }`:                                      `bad-source: requirements of a: DIR/r.txt: no such file`,
+		`a = core template { template: ""  restart: "sometimes" }`:                                         `wrong-value: there is no restart policy "sometimes"`,
+		`a = core template { template: ""  restart: "on-failure:x" }`:                                      `wrong-value: there is no restart policy`,
+		`a = core template { template: ""  grace: $G }`:                                                    `wrong-value: "grace" can't be a variable`,
+		`a = core template { template: ""  resources: { cpus: "many" } }`:                                  `wrong-type: "many" is no number of processors`,
+		`a = core template { template: ""  resources: { memory: "much" } }`:                                `wrong-type: "much" is no size`,
+		`a = core template { template: ""  resources: { pids: 1.5 } }`:                                     `wrong-type: "1.5" is no number of processes`,
+		`a = core template { template: ""  resources: { memory: $M } }`:                                    `wrong-type: "memory" can't be this`,
+		`a = input api { replicas: 2  to: out }`:                                                           `port-clash: replicas of "a" can't all publish one port`,
+		`a = input api { replicas: $N  to: out }`:                                                          `port-clash: replicas of "a" can't all publish one port`,
+		`a = llm openai { model: $bus_password }`:                                                          `reserved-name: "bus_password" is the name of the bus's password`,
+		`a = llm openai { model: ${M:-x}  system: ${M:-y} }`:                                               `two-defaults: "a" gives the variable M two defaults`,
+		`message_bus = nats {}`:                                                                            `not-built: this version of ww can't use NATS`,
+		`message_bus = memory {}`:                                                                          `wrong-bus: a bus in memory lives in one process`,
+		`message_bus = redis { appendfsync: "often" }`:                                                     `wrong-value: Redis has no appendfsync "often"`,
+		`message_bus = redis { appendfsync: $F }`:                                                          `wrong-value: "appendfsync" can't be a variable`,
+		`message_bus = redis { maxmemory: $F }`:                                                            `wrong-value: "maxmemory" can't be a variable`,
+		`message_bus = redis { ports: "6379" }`:                                                            "wrong-type: `ports` has to be a block or a list",
+		`d = docker { components = { x = { image = "i", ports = "80" } } }`:                                "wrong-type: `ports` has to be a block or a list",
+		`d = docker { components = { out = { ports = "80" } } }`:                                           "wrong-type: `ports` has to be a block or a list",
+		`a = core exec { image: "i"  source: "linked"  command: ["x"] }`:                                   "bad-source: source of a: the link DIR/linked/l leads out of the folder, to ../secret",
+		"a = core exec { command: [\"x\"] }\nb = core template { template: \"\"  restart: \"sometimes\" }": "missing-key: core exec \"a\" needs \"image\" AND wrong-value: there is no restart policy",
+	} {
+		dir := folder(t, map[string]string{"main.ww": src + end, "src/m.py": "", "linked/f": "", "secret": ""})
+		symlink(t, "../secret", filepath.Join(dir, "linked", "l"))
+		l, err := Load(t.Context(), Request{Files: []string{filepath.Join(dir, "main.ww")}, Binary: fakeBinary(t)})
+		if err != nil {
+			t.Errorf("%s: error %v", src, err)
+			continue
+		}
+		wants := strings.Split(strings.ReplaceAll(want, "DIR", dir), " AND ")
+		var got []string
+		for _, d := range l.Diagnostics {
+			got = append(got, d.Code+": "+d.Message)
+			if d.Span.File == "" {
+				t.Errorf("%s: %q has no place", src, d.Message)
+			}
+		}
+		slices.Sort(got)
+		slices.Sort(wants)
+		if !slices.EqualFunc(got, wants, strings.HasPrefix) || l.Project != nil {
+			t.Errorf("%s: diagnostics %q, want %q", src, got, wants)
+		}
+	}
+}
+
+// TestVariablesAreKnown: `up` can say what isn't set before it starts anything.
+func TestVariablesAreKnown(t *testing.T) {
+	clearEnvironment(t, nil)
+	dir := folder(t, map[string]string{"main.ww": `in = input api { port: $A  host: $B  to: out }
+out = output console { restart: $C  replicas: $D  volumes: [$E] }
+m = llm openai { model: $F  api_key: ${G:?why} }
+message_bus = redis { image = $H  ports = { "1": $I } }
+d = docker { components = { box = { image = $J, ports = { "2": $K } } } }
+`})
+	for k, v := range map[string]string{"A": "1", "B": "127.0.0.1", "C": "no", "D": "2", "E": "v:/v", "F": "f", "G": "g", "H": "h", "I": "1", "J": "j", "K": "2"} {
+		t.Setenv(k, v)
+	}
+	l := mustLoad(t, Request{Files: []string{dir + "/main.ww"}, Binary: fakeBinary(t)})
+	got := map[string]bool{}
+	for _, v := range l.Generated.Variables {
+		got[v.Component+" "+v.Name] = true
+	}
+	for _, want := range []string{"in A", "in B", "out C", "out D", "out E", "m F", "m G", "message-bus H", "message-bus I", "box J", "box K"} {
+		if !got[want] {
+			t.Errorf("%s isn't noted: %v", want, got)
+		}
+	}
+	if s := l.Project.Services["out"]; s.Restart != "no" || *s.Deploy.Replicas != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestNamesOfImages(t *testing.T) {
+	for name, want := range map[string]string{
+		"a": "a", "Shout": "shout", "a.b": "a.b", "a_b": "a_b", "a__b": "a__b", "a___b": "a-b", "a..b": "a-b", "a-._b": "a-b", "a--b": "a--b", "a.": "a", "a-": "a", "9": "9",
+	} {
+		if got := repository(name); got != want {
+			t.Errorf("%s became %s, want %s", name, got, want)
+		}
+	}
+}
+
+// TestCommentsStayComments: a topic can hold line breaks of every sort.
+func TestCommentsStayComments(t *testing.T) {
+	clearEnvironment(t, nil)
+	dir := folder(t, map[string]string{"main.ww": `out = core template { template: ""  to: ["a\rservices: x", "b\u0085x: y", "c\u2028x: y", "d\nx: y"] }`})
+	l := mustLoad(t, Request{Files: []string{dir + "/main.ww"}, Binary: fakeBinary(t)})
+	if len(l.Project.Services) != 2 {
+		t.Errorf("services %v", l.Project.ServiceNames())
+	}
+}
+
+func large(n int) string {
+	var b strings.Builder
+	b.WriteString("in = input api { to: c0 }\n")
+	for i := range n - 2 {
+		fmt.Fprintf(&b, "c%d = core template { template: \"step %d: {{ .payload }}\"  to: c%d }\n", i, i, i+1)
+	}
+	fmt.Fprintf(&b, "c%d = output console {}\n", n-2)
+	return b.String()
+}
+
+// BenchmarkExport loads, generates and exports a system of 1,000 components.
+func BenchmarkExport(b *testing.B) {
+	dir := folder(b, map[string]string{"main.ww": large(1000)})
+	req := Request{Files: []string{filepath.Join(dir, "main.ww")}, Name: "large", Binary: fakeBinary(b)}
+	for b.Loop() {
+		l := mustLoad(b, req)
+		if len(l.Project.Services) != 1001 {
+			b.Fatalf("%d services", len(l.Project.Services))
+		}
+		mustExport(b, l, ExportOptions{})
+	}
+}

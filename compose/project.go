@@ -1,0 +1,120 @@
+package compose
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// loadFiles reads the contents of compose files into a project. The loader
+// looks for cycles of depends_on by following every path, of which there are
+// twice as many with every layer of two services that depend on both below: it
+// is kept from that, and dependencies are checked here.
+func loadFiles(ctx context.Context, details types.ConfigDetails, options []func(*loader.Options)) (*types.Project, error) {
+	dict, err := loader.LoadModelWithContext(ctx, details, options...)
+	if err != nil {
+		return nil, err
+	}
+	name, _ := dict["name"].(string)
+	opts := loader.ToOptions(&details, append(slices.Clone(options), func(o *loader.Options) { o.SetProjectName(name, true) }))
+	needs, err := takeDependencies(dict)
+	if err != nil {
+		return nil, err
+	}
+	p, err := loader.ModelToProject(dict, opts, details)
+	if err != nil {
+		return nil, err
+	}
+	for _, services := range []types.Services{p.Services, p.DisabledServices} {
+		for name, s := range services {
+			s.DependsOn = needs[name]
+			services[name] = s
+		}
+	}
+	if err := checkDependencies(p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// takeDependencies takes depends_on out of the services.
+func takeDependencies(dict map[string]any) (map[string]types.DependsOnConfig, error) {
+	services, _ := dict["services"].(map[string]any)
+	all := make(map[string]types.DependsOnConfig, len(services))
+	for name, v := range services {
+		s, _ := v.(map[string]any)
+		if s["depends_on"] == nil {
+			continue
+		}
+		var d types.DependsOnConfig
+		if err := loader.Transform(s["depends_on"], &d); err != nil {
+			return nil, fmt.Errorf("services.%s.depends_on: %w", name, err)
+		}
+		delete(s, "depends_on")
+		all[name] = d
+	}
+	return all, nil
+}
+
+// checkDependencies reports dependencies on what isn't there and the first
+// cycle, and takes out those on disabled services that aren't required.
+func checkDependencies(p *types.Project) error {
+	for _, name := range p.ServiceNames() {
+		needs := p.Services[name].DependsOn
+		for _, on := range slices.Sorted(maps.Keys(needs)) {
+			if _, ok := p.Services[on]; ok {
+				continue
+			}
+			off, disabled := p.DisabledServices[on]
+			switch {
+			case !disabled:
+				return fmt.Errorf("service %q depends on undefined service %q", name, on)
+			case needs[on].Required:
+				return fmt.Errorf("service %q is required by %q but is disabled: it is enabled by the profiles %s",
+					on, name, strings.Join(off.Profiles, ", "))
+			}
+			delete(needs, on)
+		}
+	}
+	c := cycleSearch{project: p, done: map[string]bool{}, open: map[string]bool{}}
+	for _, name := range p.ServiceNames() {
+		if err := c.visit(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cycleSearch visits every service once.
+type cycleSearch struct {
+	project *types.Project
+	done    map[string]bool
+	open    map[string]bool
+	path    []string // of those that are open
+}
+
+func (c *cycleSearch) visit(name string) error {
+	if c.done[name] {
+		return nil
+	}
+	c.path = append(c.path, name)
+	if c.open[name] {
+		from := slices.Index(c.path, name)
+		return fmt.Errorf("dependency cycle detected: %s", strings.Join(c.path[from:], " -> "))
+	}
+	c.open[name] = true
+	for _, on := range slices.Sorted(maps.Keys(c.project.Services[name].DependsOn)) {
+		if err := c.visit(on); err != nil {
+			return err
+		}
+	}
+	c.path = c.path[:len(c.path)-1]
+	delete(c.open, name)
+	c.done[name] = true
+	return nil
+}
