@@ -6,8 +6,11 @@ package compose
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"gopkg.in/yaml.v3"
 
 	"woodwork.dev/ww/model"
@@ -42,6 +45,10 @@ type Generated struct {
 	Components []string
 	// Unbuilt are those among them that this version can't run.
 	Unbuilt []*model.Component
+
+	// parts are the file with some of its services each, which together are
+	// all of them: a large file is loaded in parts at the same time.
+	parts [][]byte
 }
 
 // Variable is a variable of the environment that a component needs.
@@ -71,12 +78,12 @@ func Generate(p *model.Project, opts Options) (*Generated, syntax.Diagnostics) {
 	if g.diags.HasErrors() {
 		return nil, g.diags
 	}
-	doc, err := g.document()
+	doc, parts, err := g.document()
 	if err != nil {
 		g.errorf(syntax.Span{}, "internal", "", "can't write the compose file: %v", err)
 		return nil, g.diags
 	}
-	g.out.YAML = doc
+	g.out.YAML, g.out.parts = doc, parts
 	return g.out, g.diags
 }
 
@@ -128,26 +135,78 @@ func spaced(o *object) {
 	}
 }
 
-func (g *generator) document() ([]byte, error) {
-	root := newObject()
-	root.set("name", text(g.opts.Name))
-	root.set("services", &g.services.node)
-	root.set("secrets", g.secrets.orNil())
-	root.set("configs", g.configs.orNil())
-	root.set("networks", g.networks.orNil())
-	root.set("volumes", g.volumes.orNil())
-	spaced(root)
+// partSize is how many services there are in a part of the file: see
+// Generated.parts.
+const partSize = 125
+
+// document writes the file, and its parts.
+func (g *generator) document() ([]byte, [][]byte, error) {
+	tail := newObject()
+	tail.set("secrets", g.secrets.orNil())
+	tail.set("configs", g.configs.orNil())
+	tail.set("networks", g.networks.orNil())
+	tail.set("volumes", g.volumes.orNil())
+	spaced(tail)
 	spaced(g.services)
+	head, err := encode(newObject().set("name", text(g.opts.Name)))
+	if err != nil {
+		return nil, nil, err
+	}
+	end, err := encode(tail)
+	if err != nil {
+		return nil, nil, err
+	}
+	services, err := encodeServices(g.services)
+	if err != nil {
+		return nil, nil, err
+	}
+	var parts [][]byte
+	for i, doc := range services {
+		parts = append(parts, slices.Concat(head, doc, end))
+		services[i] = bytes.TrimPrefix(doc, []byte("services:\n"))
+	}
 	var b bytes.Buffer
 	for _, line := range g.opts.Header {
 		fmt.Fprintf(&b, "# %s\n", line)
 	}
+	b.Write(head)
+	if len(services) == 0 {
+		b.WriteString("\nservices: {}\n")
+	} else {
+		b.WriteString("\nservices:\n")
+		b.Write(bytes.Join(services, nil))
+	}
+	if !tail.empty() {
+		b.WriteByte('\n')
+		b.Write(end)
+	}
+	return b.Bytes(), parts, nil
+}
+
+// encodeServices writes the services, partSize in a document.
+func encodeServices(services *object) ([][]byte, error) {
+	chunks := slices.Collect(slices.Chunk(services.node.Content, 2*partSize))
+	docs := make([][]byte, len(chunks))
+	var tasks errgroup.Group
+	for i, pairs := range chunks {
+		tasks.Go(func() (err error) {
+			some := newObject()
+			some.node.Content = pairs
+			docs[i], err = encode(newObject().set("services", &some.node))
+			return err
+		})
+	}
+	return docs, tasks.Wait()
+}
+
+func encode(o *object) ([]byte, error) {
+	if o.empty() {
+		return nil, nil
+	}
+	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
-	if err := enc.Encode(&root.node); err != nil {
-		return nil, err
-	}
-	if err := enc.Close(); err != nil {
+	if err := errors.Join(enc.Encode(&o.node), enc.Close()); err != nil {
 		return nil, err
 	}
 	// Nothing but an empty line between services has exactly two spaces.

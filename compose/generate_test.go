@@ -3,6 +3,7 @@ package compose
 import (
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +123,36 @@ func large(n int) string {
 	}
 	fmt.Fprintf(&b, "c%d = output console {}\n", n-2)
 	return b.String()
+}
+
+// TestParts: a file that is loaded in parts is the one that is exported.
+func TestParts(t *testing.T) {
+	clearEnvironment(t, map[string]string{"SET": "x"})
+	src := large(3*partSize) + "s1 = llm openai { model: $SET }\ns2 = llm openai { model: ${UNSET:-y}  volumes: [\"v:/v\"] }\n" +
+		"d = docker { components = { box = { image = \"i\", environment = { U = $UNSET2 }, network_mode = \"service:in\" } } }\n"
+	dir := folder(t, map[string]string{"main.ww": src})
+	req := Request{Files: []string{dir + "/main.ww"}, Name: "parts", Binary: fakeBinary(t)}
+	l := mustLoad(t, req)
+	if n := len(l.parts()); n != 4 {
+		t.Errorf("%d parts", n)
+	}
+	doc := mustExport(t, l, ExportOptions{})
+	checkRunsTheSame(t, l, req, doc)
+	if got := strings.Count(doc, "\n\n  # "); got != len(l.Project.Services)-1 {
+		t.Errorf("%d empty lines between %d services", got, len(l.Project.Services))
+	}
+	write(t, dir+"/out.yml", doc)
+	whole := mustLoad(t, Request{Files: []string{dir + "/out.yml"}})
+	if !reflect.DeepEqual(whole.Project.Services, l.Project.Services) || !reflect.DeepEqual(whole.Project.Volumes, l.Project.Volumes) ||
+		!reflect.DeepEqual(whole.Project.Networks, l.Project.Networks) || !reflect.DeepEqual(whole.Project.Secrets, l.Project.Secrets) ||
+		!reflect.DeepEqual(whole.Project.Configs, l.Project.Configs) || !reflect.DeepEqual(whole.Unset, l.Unset) ||
+		whole.Project.Environment["COMPOSE_PROJECT_NAME"] != l.Project.Environment["COMPOSE_PROJECT_NAME"] {
+		t.Error("the parts make another project than the whole")
+	}
+	write(t, dir+"/main.ww", strings.Replace(src, "box = {", "box = { extends = \"in\",", 1))
+	if again := mustLoad(t, req); again.parts() != nil || again.Project.Services["box"].Command == nil {
+		t.Errorf("a service that takes up another one: %+v", again.Project.Services["box"])
+	}
 }
 
 // BenchmarkExport loads, generates and exports a system of 1,000 components.

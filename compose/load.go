@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	interp "github.com/compose-spec/compose-go/v2/interpolation"
 	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/tree"
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"woodwork.dev/ww/model"
@@ -75,20 +79,21 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 	if err := l.read(req, opts.ConfigPaths, name); err != nil || l.Diagnostics.HasErrors() {
 		return l, err
 	}
-	unset := map[string]bool{}
+	var unset unsetVariables
 	// As docker compose does before it computes hashes.
 	l.options = append(l.options, loader.WithDiscardEnvFiles, func(o *loader.Options) {
 		o.SetProjectName(name, explicit)
 		o.Profiles = opts.Profiles()
 		o.ResolvePaths = true
-		watchUnset(o, unset)
+		unset.watch(o)
+		l.narrowCasts(o)
 	})
-	l.Project, err = loadFiles(ctx, l.details, l.options)
+	l.Project, err = loadFiles(ctx, l.details, l.parts(), l.options)
 	if err != nil {
 		return l, tidy(err)
 	}
 	l.Project.ComposeFiles = l.Files
-	l.Unset = sortedSet(unset)
+	l.Unset = unset.sorted()
 	return l, nil
 }
 
@@ -275,8 +280,43 @@ func fileError(path string, err error) error {
 	return err
 }
 
-// watchUnset notes every variable that is asked for and isn't set.
-func watchUnset(o *loader.Options, unset map[string]bool) {
+// parts are those of the generated file, where it is the only one and nothing
+// in it takes up another service.
+func (l *Loaded) parts() [][]byte {
+	if l.Generated == nil || len(l.details.ConfigFiles) > 1 {
+		return nil
+	}
+	for _, c := range l.Model.Components {
+		if c.Override.Field("extends") != nil {
+			return nil
+		}
+	}
+	return l.Generated.parts
+}
+
+// narrowCasts keeps the loader from comparing every string with the paths of all
+// numbers and bools that may be variables, where nothing but what is generated
+// can be one.
+func (l *Loaded) narrowCasts(o *loader.Options) {
+	if l.Generated == nil || len(l.details.ConfigFiles) > 1 || o.Interpolate == nil ||
+		slices.ContainsFunc(l.Model.Components, func(c *model.Component) bool { return c.Override != nil }) {
+		return
+	}
+	casts := maps.Clone(o.Interpolate.TypeCastMapping)
+	maps.DeleteFunc(casts, func(path tree.Path, _ interp.Cast) bool {
+		return !strings.HasSuffix(string(path), ".deploy.replicas") && !strings.Contains(string(path), ".volumes.[]") &&
+			!strings.Contains(string(path), ".ports.[]")
+	})
+	o.Interpolate.TypeCastMapping = casts
+}
+
+// unsetVariables notes every variable that is asked for and isn't set.
+type unsetVariables struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (u *unsetVariables) watch(o *loader.Options) {
 	if o.Interpolate == nil || o.Interpolate.LookupValue == nil {
 		return
 	}
@@ -284,19 +324,21 @@ func watchUnset(o *loader.Options, unset map[string]bool) {
 	o.Interpolate.LookupValue = func(key string) (string, bool) {
 		v, ok := lookup(key)
 		if !ok {
-			unset[key] = true
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			if u.names == nil {
+				u.names = map[string]bool{}
+			}
+			u.names[key] = true
 		}
 		return v, ok
 	}
 }
 
-func sortedSet(m map[string]bool) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+func (u *unsetVariables) sorted() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Sorted(maps.Keys(u.names))
 }
 
 // tidy gives compose-go's errors a form of one line.

@@ -107,14 +107,21 @@ func needsQuotes(s string) bool {
 	return !ok || got != s || reserved(s) || digitsAndColons(s)
 }
 
-// plainWord recognises most strings that need no quotes without a parser.
+// plainWord recognises most strings that need no quotes without a parser: a
+// letter, a path or a variable first, and nothing that has a meaning after it.
 func plainWord(s string) bool {
-	letter := func(r byte) bool { return r|0x20 >= 'a' && r|0x20 <= 'z' }
-	if s == "" || !letter(s[0]) && !strings.HasPrefix(s, "./") || reserved(s) {
+	letter := func(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+	if s == "" || !letter(s[0]) && s[0] != '/' && !strings.HasPrefix(s, "./") && !strings.HasPrefix(s, "${") || reserved(s) {
 		return false
 	}
 	for i := 1; i < len(s); i++ {
-		if !letter(s[i]) && (s[i] < '0' || s[i] > '9') && !strings.ContainsRune("._/-", rune(s[i])) {
+		switch c := s[i]; {
+		case letter(c), c >= '0' && c <= '9', strings.IndexByte("._/-${}", c) >= 0:
+		case c == ' ', c == ':':
+			if i+1 == len(s) || s[i+1] == ' ' {
+				return false
+			}
+		default:
 			return false
 		}
 	}

@@ -4,19 +4,22 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
+	"golang.org/x/sync/errgroup"
 )
 
-// loadFiles reads the contents of compose files into a project. The loader
-// looks for cycles of depends_on by following every path, of which there are
-// twice as many with every layer of two services that depend on both below: it
-// is kept from that, and dependencies are checked here.
-func loadFiles(ctx context.Context, details types.ConfigDetails, options []func(*loader.Options)) (*types.Project, error) {
-	dict, err := loader.LoadModelWithContext(ctx, details, options...)
+// loadFiles reads the contents of compose files into a project. parts are the
+// only file in parts, if it has several. The loader looks for cycles of
+// depends_on by following every path, of which there are twice as many with
+// every layer of two services that depend on both below: it is kept from that,
+// and dependencies are checked here.
+func loadFiles(ctx context.Context, details types.ConfigDetails, parts [][]byte, options []func(*loader.Options)) (*types.Project, error) {
+	dict, err := loadModel(ctx, details, parts, options)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +43,46 @@ func loadFiles(ctx context.Context, details types.ConfigDetails, options []func(
 		return nil, err
 	}
 	return p, nil
+}
+
+// loadModel reads files into the loader's own form. The loader compares every
+// value with every pattern that it knows: parts of a large file are read at the
+// same time. None refers to another before the form is made a project.
+func loadModel(ctx context.Context, details types.ConfigDetails, parts [][]byte, options []func(*loader.Options)) (map[string]any, error) {
+	if len(parts) < 2 {
+		return loader.LoadModelWithContext(ctx, details, options...)
+	}
+	dicts := make([]map[string]any, len(parts))
+	errs := make([]error, len(parts))
+	var tasks errgroup.Group
+	tasks.SetLimit(runtime.GOMAXPROCS(0))
+	for i, part := range parts {
+		tasks.Go(func() error {
+			d := details
+			d.ConfigFiles = []types.ConfigFile{{Filename: details.ConfigFiles[0].Filename, Content: part}}
+			d.Environment = maps.Clone(details.Environment) // the loader adds the project's name
+			dicts[i], errs[i] = loader.LoadModelWithContext(ctx, d, options...)
+			return nil
+		})
+	}
+	_ = tasks.Wait() // errs tells which part was the first to fail
+	for i, dict := range dicts {
+		if errs[i] != nil {
+			return nil, errs[i]
+		}
+		for section, v := range dict {
+			all, _ := dicts[0][section].(map[string]any)
+			some, _ := v.(map[string]any)
+			if all == nil || some == nil {
+				dicts[0][section] = v
+				continue
+			}
+			maps.Copy(all, some)
+		}
+	}
+	name, _ := dicts[0]["name"].(string)
+	details.Environment["COMPOSE_PROJECT_NAME"] = name
+	return dicts[0], nil
 }
 
 // takeDependencies takes depends_on out of the services.

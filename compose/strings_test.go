@@ -101,11 +101,12 @@ func checkSeen(t *testing.T, l *Loaded, s string) {
 	}
 }
 
+// TestStrings has them in the middle of others; FuzzExport begins with them as
+// they are.
 func TestStrings(t *testing.T) {
 	clearEnvironment(t, map[string]string{"x": "INTERPOLATED", "HOME": "INTERPOLATED"})
 	binary := fakeBinary(t)
 	for _, s := range awkward {
-		checkString(t, s, binary)
 		checkString(t, "a"+s+"z", binary)
 	}
 }

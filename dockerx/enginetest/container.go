@@ -241,6 +241,9 @@ func (e *Engine) die(c *ctr, code int, stopped bool) {
 	}
 	c.state = "restarting"
 	wait := min(10*time.Millisecond<<min(c.restarts, 10), time.Second)
+	if w := e.opts.Services[c.service()].RestartAfter; w > 0 {
+		wait = w
+	}
 	c.restarts++
 	e.after(wait, func() {
 		if c.state == "restarting" && e.find(c.id) == c {

@@ -55,6 +55,10 @@ type Behaviour struct {
 	StartError  string // the start fails with this
 	IgnoresStop bool   // only killing ends it
 	Echo        bool   // it copies its input to its output, and ends with it
+
+	// RestartAfter is how long the engine waits before it starts one again whose
+	// policy says so; 0: longer each time, from 10 ms to a second.
+	RestartAfter time.Duration
 }
 
 // Line is a line of a container's output.

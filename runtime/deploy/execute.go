@@ -49,8 +49,6 @@ type executor struct {
 
 	watch *watcher
 
-	before plan.Observed // what there was
-
 	mu      sync.Mutex
 	ids     map[int]string // create step → container
 	created []made
@@ -65,45 +63,42 @@ func (e *executor) run(ctx context.Context, p plan.Plan) error {
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	done := make([]chan struct{}, len(p.Steps)+1)
-	ok := make([]bool, len(p.Steps)+1)
-	for _, s := range p.Steps {
-		done[s.ID] = make(chan struct{})
+	type result struct {
+		at  int
+		err error
 	}
-	slots := make(chan struct{}, max(1, e.parallel))
-	var wg sync.WaitGroup
-	var mu sync.Mutex
+	todo := newSchedule(p, e.parallel)
+	results := make(chan result)
+	running := 0
 	var failures, interrupted error
-	for _, s := range p.Steps {
-		wg.Go(func() {
-			defer close(done[s.ID])
-			for _, need := range s.Needs {
-				<-done[need]
-				if !ok[need] {
-					return
-				}
+	for {
+		for ctx.Err() == nil {
+			i, ok := todo.next()
+			if !ok {
+				break
 			}
-			if ctx.Err() != nil || !take(ctx, s, slots) {
-				return
-			}
-			err := e.step(ctx, s)
-			give(s, slots)
-			mu.Lock()
-			defer mu.Unlock()
-			if outer.Err() != nil && interrupted == nil {
-				interrupted = fmt.Errorf("%s %s: %w", s.Op, s.Name, outer.Err())
-			}
-			switch {
-			case err == nil, s.Optional && ctx.Err() == nil:
-				ok[s.ID] = true
-			case e.carryOn && ctx.Err() == nil:
-				failures = errors.Join(failures, err)
-			default:
-				cancel(err)
-			}
-		})
+			running++
+			go func() { results <- result{i, e.step(ctx, p.Steps[i])} }()
+		}
+		if running == 0 {
+			break
+		}
+		r := <-results
+		running--
+		s := p.Steps[r.at]
+		if outer.Err() != nil && interrupted == nil {
+			interrupted = fmt.Errorf("%s %s: %w", s.Op, s.Name, outer.Err())
+		}
+		ok := r.err == nil || s.Optional && ctx.Err() == nil
+		switch {
+		case ok:
+		case e.carryOn && ctx.Err() == nil:
+			failures = errors.Join(failures, r.err)
+		default:
+			cancel(r.err)
+		}
+		todo.done(r.at, ok)
 	}
-	wg.Wait()
 	cause := context.Cause(ctx)
 	if outer.Err() != nil && cause == context.Cause(outer) && interrupted != nil {
 		cause = interrupted // it says what was under way
@@ -113,25 +108,6 @@ func (e *executor) run(ctx context.Context, p plan.Plan) error {
 
 // waits tells whether a step makes no call that changes something.
 func waits(s plan.Step) bool { return s.Op == plan.Ready || s.Op == plan.Completed }
-
-// take waits for a slot for a step, unless it only waits; false if ctx ends.
-func take(ctx context.Context, s plan.Step, slots chan struct{}) bool {
-	if waits(s) {
-		return true
-	}
-	select {
-	case slots <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func give(s plan.Step, slots chan struct{}) {
-	if !waits(s) {
-		<-slots
-	}
-}
 
 // step does one step and tells of it.
 func (e *executor) step(ctx context.Context, s plan.Step) error {
@@ -183,14 +159,23 @@ func (e *executor) do(ctx context.Context, s plan.Step) error {
 		})
 	case plan.Create:
 		return e.create(ctx, s)
-	case plan.Start:
-		return e.driver.Start(ctx, e.container(s))
 	case plan.Ready:
 		return e.awaitReady(ctx, s)
 	case plan.Completed:
 		return e.awaitCompleted(ctx, s)
 	case plan.Stop:
 		return e.driver.Stop(ctx, s.Target, e.grace)
+	}
+	return e.change(ctx, s)
+}
+
+// change does a step that is one short call.
+func (e *executor) change(ctx context.Context, s plan.Step) error {
+	ctx, release := finishing(ctx)
+	defer release()
+	switch s.Op {
+	case plan.Start:
+		return e.driver.Start(ctx, e.container(s))
 	case plan.Remove:
 		return e.driver.Remove(ctx, s.Target, e.volumes)
 	case plan.RemoveNetwork:

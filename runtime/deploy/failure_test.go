@@ -182,7 +182,7 @@ func TestDiesWhileLooking(t *testing.T) {
 // TestRestarting: a container between two crashes isn't ready, though it has no
 // health check.
 func TestRestarting(t *testing.T) {
-	w := newWorld(t, enginetest.Options{Services: map[string]enginetest.Behaviour{"a": {Exits: true, ExitCode: 6}}}, "a:")
+	w := newWorld(t, enginetest.Options{Services: map[string]enginetest.Behaviour{"a": {Exits: true, ExitCode: 6, RestartAfter: 1500 * time.Millisecond}}}, "a:")
 	w.change("a", func(s *types.ServiceConfig) { s.Restart = "always" })
 	w.mustUp(func(r *deploy.UpRequest) { r.Options.Wait = false })
 	if s := w.container("a").State; s != plan.Restarting {

@@ -18,14 +18,15 @@ type made struct {
 	id   string // of a container; its name otherwise; empty: it isn't known
 }
 
-// finishWithin is how long a call that creates something may go on when the run
-// is over: the call's answer tells what there is to be undone.
+// finishWithin is how long a short call that changes something may go on when
+// the run is over: its answer tells what there is to be undone, and nothing
+// happens any more once the run has ended.
 const finishWithin = time.Second
 
-// making carries out a step that creates something, and notes what that was.
-func (e *executor) making(ctx context.Context, s plan.Step, create func(context.Context) (string, error)) error {
+// finishing gives a context that ends finishWithin after ctx. The function that
+// it returns releases it.
+func finishing(ctx context.Context) (context.Context, func()) {
 	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.NewTimer(finishWithin)
 		defer timer.Stop()
@@ -35,7 +36,13 @@ func (e *executor) making(ctx context.Context, s plan.Step, create func(context.
 		case <-call.Done():
 		}
 	})
-	defer stop()
+	return call, func() { stop(); cancel() }
+}
+
+// making carries out a step that creates something, and notes what that was.
+func (e *executor) making(ctx context.Context, s plan.Step, create func(context.Context) (string, error)) error {
+	call, release := finishing(ctx)
+	defer release()
 	id, err := create(call)
 	var engine *EngineError
 	if err != nil && !isContext(err) && !(errors.As(err, &engine) && engine.Kind == Unreachable) {
@@ -77,7 +84,8 @@ func (e *executor) undo(ctx context.Context) error {
 }
 
 // madeByNow lists what this run created. Where a call didn't tell, it looks
-// whether there is something of that name now that wasn't there before.
+// whether the project has something of that name now: it had none when the plan
+// was made, or the plan has removed it.
 func (e *executor) madeByNow(ctx context.Context) ([]made, error) {
 	e.mu.Lock()
 	created := slices.Clone(e.created)
@@ -89,31 +97,30 @@ func (e *executor) madeByNow(ctx context.Context) ([]made, error) {
 	have, err := e.driver.Observe(ctx, e.project.Name, nil)
 	for i, m := range created {
 		if unknown(m) {
-			created[i].id = appeared(m, e.before, have)
+			created[i].id = appeared(m, have)
 		}
 	}
 	return slices.DeleteFunc(created, unknown), err
 }
 
-// appeared gives the id of what a call may have made, if it is there now and
-// wasn't before.
-func appeared(m made, before, now plan.Observed) string {
+// appeared gives the id of what a call may have made, if it is there.
+func appeared(m made, now plan.Observed) string {
 	switch m.op {
 	case plan.Create:
 		for _, c := range now.Containers {
-			if c.Name == m.name && !slices.ContainsFunc(before.Containers, func(o plan.Container) bool { return o.ID == c.ID }) {
+			if c.Name == m.name {
 				return c.ID
 			}
 		}
 	case plan.CreateNetwork:
 		for _, n := range now.Networks {
-			if n.Name == m.name && n.Owned && !slices.ContainsFunc(before.Networks, func(o plan.Network) bool { return o.ID == n.ID }) {
+			if n.Name == m.name && n.Owned {
 				return n.ID
 			}
 		}
 	case plan.CreateVolume:
 		for _, v := range now.Volumes {
-			if v.Name == m.name && v.Owned && !slices.ContainsFunc(before.Volumes, func(o plan.Volume) bool { return o.Name == v.Name }) {
+			if v.Name == m.name && v.Owned {
 				return v.Name
 			}
 		}

@@ -53,7 +53,6 @@ func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 	e := newExecutor(d, req)
 	res := UpResult{Undo: e.undo}
 	have, since, err := e.images(ctx, req)
-	e.before = have
 	if err != nil {
 		return res, err
 	}
