@@ -110,8 +110,8 @@ func TestCommentsStayComments(t *testing.T) {
 	clearEnvironment(t, nil)
 	dir := folder(t, map[string]string{"main.ww": `out = core template { template: ""  to: ["a\rservices: x", "b\u0085x: y", "c\u2028x: y", "d\nx: y"] }`})
 	l := mustLoad(t, Request{Files: []string{dir + "/main.ww"}, Binary: fakeBinary(t)})
-	if len(l.Project.Services) != 2 {
-		t.Errorf("services %v", l.Project.ServiceNames())
+	if doc := mustExport(t, l, ExportOptions{}); len(l.Project.Services) != 2 || strings.ContainsAny(doc, "\r\u0085\u2028") {
+		t.Errorf("services %v, or a line break in\n%s", l.Project.ServiceNames(), doc)
 	}
 }
 

@@ -76,6 +76,9 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 	l := &Loaded{Dir: dir, Sources: map[string][]byte{}}
 	l.details = types.ConfigDetails{WorkingDir: dir, Environment: opts.Environment}
 	name, explicit := projectName(opts, dir)
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
 	if err := l.read(req, opts.ConfigPaths, name); err != nil || l.Diagnostics.HasErrors() {
 		return l, err
 	}

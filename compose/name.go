@@ -2,6 +2,7 @@ package compose
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,22 @@ func FindMain(dir string) (string, error) {
 // runs: from the request or the environment, from a compose file's `name`, or
 // from the project's folder. The files may be broken.
 func Name(ctx context.Context, req Request) (string, error) {
+	name, err := findName(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	return name, checkName(name)
+}
+
+// checkName refuses what can't be part of the names of containers.
+func checkName(name string) error {
+	if name == "" || len(name) > 150 || loader.NormalizeProjectName(name) != name {
+		return fmt.Errorf("%.160q can't be the name of a project: use lower-case letters, digits, '-' and '_', beginning with a letter or a digit", name)
+	}
+	return nil
+}
+
+func findName(ctx context.Context, req Request) (string, error) {
 	if req.Name != "" {
 		return req.Name, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/docker/docker/api/types/build"
@@ -110,10 +111,22 @@ func (e *Engine) buildError(ctx context.Context, what string, err error, tail []
 	if kind, remedy := e.classify(err); kind == deploy.DiskFull {
 		return &deploy.EngineError{Kind: kind, What: what, Err: plain(err), Remedy: remedy, Output: tail}
 	}
-	if isNoImage(err) {
-		return &deploy.EngineError{Kind: deploy.NoImage, What: what, Err: plain(err), Remedy: pullRemedy(err), Output: tail}
+	if atFrom(tail) || isNoImage(err) {
+		return &deploy.EngineError{Kind: deploy.NoImage, What: what, Err: fmt.Errorf("its base image can't be pulled: %w", plain(err)), Remedy: pullRemedy(err)}
 	}
 	return buildFailed(what, plain(err), tail)
+}
+
+// atFrom reports whether the step that was under way at the end of a build's
+// output is a FROM: there is nothing in it that can fail but getting the image.
+func atFrom(tail []string) bool {
+	for _, line := range slices.Backward(tail) {
+		if step, ok := strings.CutPrefix(line, "Step "); ok {
+			_, instruction, _ := strings.Cut(step, " : ")
+			return strings.HasPrefix(instruction, "FROM ")
+		}
+	}
+	return false
 }
 
 func buildFailed(what string, err error, tail []string) error {

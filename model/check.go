@@ -3,9 +3,11 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"text/template/parse"
 	"time"
 
 	"github.com/docker/go-units"
@@ -30,9 +32,42 @@ func (r *resolver) checkKeys(m *Map, keys []key, warnUnknown bool, what string) 
 		if ref, ok := f.Value.(Ref); ok && r.decls[ref.Name] == nil {
 			continue // whoever looks at references says so
 		}
-		if !fits(f.Value, keys[at].is) {
-			r.errorf(f.At, "wrong-type", fmt.Sprintf("write %s", shapeNames[keys[at].is]), "%q of %s has to be %s", f.Key, what, shapeNames[keys[at].is])
+		r.checkValue(f, keys[at], what)
+	}
+}
+
+// checkValue reports a value of the wrong shape, or one that isn't among those
+// that there are.
+func (r *resolver) checkValue(f *Field, k key, what string) {
+	if k.is == gotemplate {
+		r.checkTemplate(f)
+		return
+	}
+	if !fits(f.Value, k.is) {
+		r.errorf(f.At, "wrong-type", fmt.Sprintf("write %s", shapeNames[k.is]), "%q of %s has to be %s", f.Key, what, shapeNames[k.is])
+		return
+	}
+	s, ok := f.Value.(string)
+	if base, _, _ := strings.Cut(s, ":"); ok && k.values != nil && !slices.Contains(k.values, base) {
+		r.errorf(f.At, "wrong-value", didYouMean(s, k.values, "write one of: "+strings.Join(k.values, ", ")), "%q of %s can't be %q", f.Key, what, s)
+	}
+}
+
+// checkTemplate looks at a template's form; which functions there are is the
+// component's matter.
+func (r *resolver) checkTemplate(f *Field) {
+	s, ok := f.Value.(string)
+	if !ok {
+		if !fits(f.Value, text) {
+			r.errorf(f.At, "wrong-type", "write it in quotes", "%q has to be a Go template", f.Key)
 		}
+		return
+	}
+	t := parse.New("template")
+	t.Mode = parse.SkipFuncCheck
+	if _, err := t.Parse(s, "", "", map[string]*parse.Tree{}); err != nil {
+		msg := strings.TrimPrefix(err.Error(), "template: template:")
+		r.errorf(f.At, "bad-template", "see Go's text/template; the line counts from the beginning of the text", "the template can't be read: line %s", msg)
 	}
 }
 
@@ -83,6 +118,14 @@ func fits(v Value, is shape) bool {
 	case decimal:
 		_, ok := v.(json.Number)
 		return ok
+	case port:
+		n, err := strconv.Atoi(fmt.Sprint(v))
+		_, number := v.(json.Number)
+		return err == nil && number && n >= 1 && n <= 65535
+	case address:
+		s, _ := v.(string)
+		_, err := netip.ParseAddr(strings.Trim(s, "[]"))
+		return err == nil
 	case duration:
 		_, err := Duration(v)
 		return err == nil

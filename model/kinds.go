@@ -19,6 +19,7 @@ type key struct {
 	required bool
 	refs     []string // kinds that a reference may name; nil: any
 	later    bool     // part of the language, and not honoured yet
+	values   []string // that the text can be; nil: any
 }
 
 // shape is what a value has to look like.
@@ -37,12 +38,16 @@ const (
 	reference
 	references // one or a list
 	textOrList
+	port
+	gotemplate
+	address
 )
 
 var shapeNames = map[shape]string{
 	anything: "a value", text: "text", integer: "a whole number", decimal: "a number", boolean: "true or false",
 	duration: "a duration such as 30s", size: "a size such as 256m", list: "a list", block: "a block",
 	reference: "the name of a component", references: "the names of components", textOrList: "text or a list",
+	port: "a port from 1 to 65535", gotemplate: "a Go template", address: "an IP address such as 127.0.0.1",
 }
 
 // common are the settings that every component understands.
@@ -50,7 +55,7 @@ var common = []key{
 	{name: "to", is: anything},
 	{name: "resources", is: block},
 	{name: "replicas", is: integer},
-	{name: "restart", is: text},
+	{name: "restart", is: text, values: []string{"no", "always", "unless-stopped", "on-failure"}},
 	{name: "concurrency", is: integer},
 	{name: "grace", is: duration},
 	{name: "volumes", is: list},
@@ -99,9 +104,9 @@ var agent = schema{keys: []key{
 var kinds = map[string]kind{
 	"input": {phase: PhaseIngress, types: map[string]schema{
 		"api": {built: true, keys: []key{
-			{name: "port", is: integer}, {name: "host", is: text}, {name: "max_body", is: size}, {name: "timeout", is: duration},
+			{name: "port", is: port}, {name: "host", is: address}, {name: "max_body", is: integer}, {name: "timeout", is: duration},
 		}},
-		"command_line":  {built: true, keys: []key{{name: "prompt", is: text}, {name: "session", is: text}}},
+		"command_line":  {built: true, keys: []key{{name: "prompt", is: text}, {name: "timeout", is: duration}}},
 		"voice":         {},
 		"keyword_voice": {},
 	}},
@@ -111,14 +116,15 @@ var kinds = map[string]kind{
 	}},
 	"core": {phase: PhaseComponents, types: map[string]schema{
 		"template": {built: true, keys: []key{
-			{name: "template", is: text, required: true},
+			{name: "template", is: gotemplate, required: true},
 			{name: "join", is: references},
-			{name: "format", is: text},
+			{name: "format", is: text, values: []string{"text", "json"}},
+			{name: "timeout", is: duration},
 		}},
 		"exec": {built: true, keys: []key{
 			{name: "command", is: textOrList},
-			{name: "mode", is: text},
-			{name: "output", is: text},
+			{name: "mode", is: text, values: []string{"message", "lines"}},
+			{name: "output", is: text, values: []string{"text", "json"}},
 			{name: "timeout", is: duration},
 			{name: "environment", is: block},
 			{name: "workdir", is: text},
@@ -175,7 +181,7 @@ var deploymentKeys = map[string][]key{
 	"docker": {{name: "components", is: anything}, {name: "message_bus", is: anything}},
 	"local":  {{name: "components", is: list}, {name: "message_bus", is: anything}},
 	"server": {
-		{name: "components", is: list}, {name: "message_bus", is: anything}, {name: "port", is: integer}, {name: "host", is: text},
+		{name: "components", is: list}, {name: "message_bus", is: anything}, {name: "port", is: port}, {name: "host", is: text},
 		{name: "health_checks", is: boolean}, {name: "component_discovery", is: boolean}, {name: "token", is: text},
 	},
 }
@@ -184,7 +190,7 @@ var deploymentKeys = map[string][]key{
 var busKeys = map[string][]key{
 	"redis": {
 		{name: "url", is: text}, {name: "redis_url", is: text}, {name: "image", is: text}, {name: "ports", is: anything},
-		{name: "appendfsync", is: text}, {name: "maxmemory", is: size}, {name: "resources", is: block},
+		{name: "appendfsync", is: text, values: []string{"always", "everysec", "no"}}, {name: "maxmemory", is: size}, {name: "resources", is: block},
 	},
 	"nats": {
 		{name: "url", is: text}, {name: "nats_url", is: text}, {name: "image", is: text}, {name: "ports", is: anything},

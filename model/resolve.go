@@ -14,6 +14,9 @@ import (
 // BusService is the name of the bus among the services: no component may have it.
 const BusService = "message-bus"
 
+// DefaultPort is where an `input api` that names no port is opened.
+const DefaultPort = "8080"
+
 // Resolve gives the project that the files declare together. Every mistake is
 // reported once, in order of its place; the project is usable only where none
 // is an error.
@@ -24,6 +27,7 @@ func Resolve(files ...*syntax.File) (*Project, syntax.Diagnostics) {
 		listed:  map[string]*Deployment{},
 
 		misspelt: map[*Field]bool{},
+		ports:    map[string]*Component{},
 	}
 	for _, f := range files {
 		for _, d := range f.Decls {
@@ -51,7 +55,8 @@ type resolver struct {
 	listed  map[string]*Deployment // which deployment names a component
 	diags   syntax.Diagnostics
 
-	misspelt map[*Field]bool // settings that stand for a missing one
+	misspelt map[*Field]bool       // settings that stand for a missing one
+	ports    map[string]*Component // which input opens one
 }
 
 func (r *resolver) errorf(at syntax.Span, code, remedy, format string, args ...any) *syntax.Diagnostic {
@@ -226,14 +231,46 @@ func (r *resolver) component(c *Component) {
 			}
 		})
 	}
+	if c.Kind == "core" && c.Type == "exec" && c.Settings.Field("command") == nil && c.Settings.Field("python") == nil {
+		r.errorf(c.Span, "missing-key", "add `command: [\"program\", \"argument\"]`, or `python: \"script.py\"`",
+			"core exec %q needs %q", c.Name, "command")
+	}
+	r.checkPort(c)
 	if res := c.Settings.Map("resources"); res != nil {
 		for _, f := range res.Fields {
-			if !slices.Contains(resourceKeys, f.Key) {
+			switch {
+			case !slices.Contains(resourceKeys, f.Key):
 				r.warnf(f.Span, "unknown-key", didYouMean(f.Key, resourceKeys, "resources are: "+strings.Join(resourceKeys, ", ")),
 					"resources have no %q", f.Key)
+			case strings.HasPrefix(f.Key, "memory") && !fits(f.Value, size):
+				r.errorf(f.At, "wrong-type", "write a size such as 256m", "%q has to be a size", f.Key)
+			case f.Key == "cpus" && !fits(f.Value, decimal), f.Key == "pids" && !fits(f.Value, integer):
+				r.errorf(f.At, "wrong-type", "write a number", "%q has to be a number", f.Key)
 			}
 		}
 	}
+}
+
+// checkPort reports two inputs on one port of the host.
+func (r *resolver) checkPort(c *Component) {
+	if c.Kind != "input" || c.Type != "api" {
+		return
+	}
+	at, p := c.Span, c.Settings.Text("port")
+	if f := c.Settings.Field("port"); f != nil {
+		at = f.At
+		if _, env := f.Value.(Env); env {
+			return
+		}
+	} else {
+		p = DefaultPort
+	}
+	where := c.Settings.Text("host") + ":" + p
+	if other := r.ports[where]; other != nil {
+		r.errorf(at, "port-clash", "give one of them another `port`", "%q and %q both open port %s", other.Name, c.Name, p)
+		return
+	}
+	r.ports[where] = c
 }
 
 // missing reports a setting that has to be there. One that looks like it in

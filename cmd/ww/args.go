@@ -117,9 +117,11 @@ func suggestion(name string, known []string, otherwise string) string {
 }
 
 func usage(c *cli.Context, err error, _ bool) error {
-	name := c.Command.FullName()
-	if name == "" {
-		name = c.App.Name
+	name := ""
+	for _, ctx := range c.Lineage() {
+		if ctx.Command != nil && ctx.Command.Name != "" && ctx.Command.Name != c.App.Name {
+			name = " " + ctx.Command.Name + name
+		}
 	}
-	return &usageError{err, "`" + strings.TrimSpace(c.App.Name+" "+strings.TrimPrefix(name, c.App.Name)) + " --help` lists the flags"}
+	return &usageError{err, "`ww" + name + " --help` lists the flags"}
 }

@@ -98,7 +98,7 @@ func (t *tool) chat(ctx context.Context, r *running, target, session string, tim
 		each, cancel := context.WithTimeout(ctx, timeout)
 		err = r.send(each, target, request{Session: session, Payload: payload}, t.printAnswer)
 		cancel()
-		var component *deploy.ComponentError
+		var component *answerError
 		switch {
 		case errors.As(err, &component) && interactive:
 			fmt.Fprintln(t.err, err) // the next line may fare better

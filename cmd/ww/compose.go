@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -24,6 +25,12 @@ func (t *tool) composeCommand() *cli.Command {
 		Name:  "compose",
 		Usage: "run the system as containers",
 		Flags: append(projectFlags(true), engineFlags()...),
+		Before: func(*cli.Context) error {
+			// These commands are short, and large systems are loaded in one go:
+			// memory is cheaper than collecting it. Components aren't run here.
+			debug.SetGCPercent(400)
+			return nil
+		},
 		Subcommands: []*cli.Command{
 			t.upCommand(), t.downCommand(), t.psCommand(), t.logsCommand(), t.attachCommand(),
 			t.exportCommand(), t.planCommand(), t.buildCommand(), t.pullCommand(),

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,7 +18,7 @@ func (t *tool) downCommand() *cli.Command {
 		Usage: "stop and remove the system's containers and networks",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "also its volumes, and with them the messages that wait on the bus"},
-			&cli.StringFlag{Name: "rmi", Usage: "also images: `all`, or `local` for those without a name of their own"},
+			&cli.StringFlag{Name: "rmi", Usage: "also images: `all`, or `local` for those that were built here"},
 			timeoutFlag(),
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "also containers of services that the compose file has no more"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
@@ -37,6 +38,15 @@ func (t *tool) down(c *cli.Context) error {
 		return err
 	}
 	defer r.engine.Close()
+	unlock, err := t.lock(c.Context, r.name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// What another one has changed while this one waited counts.
+	if r.have, err = r.engine.Observe(c.Context, r.name, nil); err != nil {
+		return err
+	}
 	opts := plan.DownOptions{Volumes: c.Bool("volumes"), Images: r.images(c.String("rmi"))}
 	if !c.Bool("remove-orphans") {
 		opts.Keep = t.others(c, r)
@@ -77,7 +87,8 @@ func (t *tool) others(c *cli.Context, r *running) []plan.Container {
 func (r *running) images(which string) []string {
 	var refs []string
 	for _, c := range r.have.Containers {
-		if which == "all" || which == "local" && c.Image == r.name+"-"+c.Service {
+		mine := r.name + "-" + c.Service
+		if which == "all" || which == "local" && (c.Image == mine || strings.HasPrefix(c.Image, mine+":") || strings.HasPrefix(c.Image, "ww-component:")) {
 			refs = append(refs, c.Image)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -35,6 +36,11 @@ func (t *tool) logs(c *cli.Context) error {
 	if n, err := strconv.Atoi(tail); tail != "all" && (err != nil || n < 0) {
 		return &usageError{fmt.Errorf("--tail can't be %q", tail), "it is a number, or `all`"}
 	}
+	for _, flag := range []string{"since", "until"} {
+		if v := c.String(flag); v != "" && !isTime(v) {
+			return &usageError{fmt.Errorf("--%s can't be %q", flag, v), "write a time (2006-01-02T15:04:05Z), or how long ago (10m)"}
+		}
+	}
 	r, err := t.find(c.Context, c)
 	if err != nil {
 		return err
@@ -59,6 +65,22 @@ func (t *tool) logs(c *cli.Context) error {
 	return deploy.Follow(c.Context, r.engine, r.name, cs, opts, all, printer.print, func(ev deploy.Event) {
 		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
 	})
+}
+
+// isTime tells what an engine takes as a time.
+func isTime(s string) bool {
+	if _, err := time.ParseDuration(s); err == nil {
+		return true
+	}
+	if _, err := strconv.ParseFloat(s, 64); err == nil {
+		return true
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if _, err := time.Parse(layout, s); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 type logStyle struct{ prefix, timestamps, plain bool }

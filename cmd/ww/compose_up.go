@@ -119,14 +119,19 @@ func (t *tool) up(c *cli.Context) error {
 	if err := l.Prepare(); err != nil {
 		return prepareError(err)
 	}
+	unlock, err := t.lock(c.Context, l.Project.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	progress := t.newProgress(l.Project, c.Bool("quiet"))
 	req.Report = progress.report
 	res, err := deploy.Up(c.Context, d, req)
+	if len(res.Plan.Orphans) > 0 && !req.Options.RemoveOrphans {
+		fmt.Fprintf(t.err, "note: left over from services that the file has no more: %s; --remove-orphans removes that\n", containerNames(res.Plan.Orphans))
+	}
 	if err != nil {
 		return t.failedUp(c, res, err)
-	}
-	if len(res.Plan.Orphans) > 0 && !req.Options.RemoveOrphans {
-		fmt.Fprintf(t.err, "note: %s belong to no service of the file any more: --remove-orphans removes them\n", containerNames(res.Plan.Orphans))
 	}
 	if !c.Bool("quiet") {
 		t.summary(l.Project, res, time.Since(begin))
@@ -134,6 +139,7 @@ func (t *tool) up(c *cli.Context) error {
 	if c.Bool("detach") || c.IsSet("wait") {
 		return nil
 	}
+	unlock() // whoever looks on must not keep others from changing it
 	return t.foreground(c, d, l.Project, begin)
 }
 
@@ -172,7 +178,7 @@ func (t *tool) summary(p *types.Project, res deploy.UpResult, elapsed time.Durat
 	}
 	for _, name := range p.ServiceNames() {
 		for _, port := range p.Services[name].Ports {
-			if port.Published != "" {
+			if port.Published != "" && port.Published != "0" && !strings.Contains(port.Published, "-") {
 				host := port.HostIP
 				if host == "" || host == "0.0.0.0" || host == "::" {
 					host = "127.0.0.1"
@@ -212,7 +218,12 @@ func (t *tool) foreground(c *cli.Context, d deploy.Driver, p *types.Project, sin
 // takeDown removes what foreground up has brought up; volumes stay.
 func (t *tool) takeDown(d deploy.Driver, p *types.Project, quiet bool, grace *time.Duration) error {
 	ctx := t.cleanup()
-	err := t.takeDownIn(ctx, d, p, grace, t.newProgress(p, quiet))
+	unlock, err := t.lock(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = t.takeDownIn(ctx, d, p, grace, t.newProgress(p, quiet))
 	if err == nil || ctx.Err() == nil {
 		return err
 	}

@@ -67,6 +67,11 @@ type timeoutError struct{ msg, remedy string }
 
 func (e *timeoutError) Error() string { return e.msg }
 
+// answerError is a component's failure to answer.
+type answerError struct{ msg, remedy string }
+
+func (e *answerError) Error() string { return e.msg }
+
 // errReported ends a command whose output has said already what is wrong.
 type errReported struct{ code int }
 
@@ -122,8 +127,11 @@ func classify(err error) (int, string) {
 		engine    *deploy.EngineError
 		timeout   *timeoutError
 		build     *buildError
+		answer    *answerError
 	)
 	switch {
+	case errors.As(err, &answer):
+		return exitComponent, answer.remedy
 	case errors.As(err, &build):
 		return exitBuild, build.remedy
 	case errors.As(err, &timeout):

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
+	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
@@ -71,6 +73,9 @@ func (t *tool) payload(args []string, isJSON bool) (json.RawMessage, error) {
 			return nil, &usageError{bus.ErrTooLarge, fmt.Sprintf("a message holds at most %d bytes", bus.MaxMessageBytes)}
 		}
 		text = strings.TrimSuffix(string(b), "\n")
+	}
+	if !utf8.ValidString(text) {
+		return nil, &usageError{errors.New("the text isn't UTF-8"), "messages are text or JSON: encode other bytes, as with base64"}
 	}
 	if !isJSON {
 		return json.Marshal(text)
@@ -147,7 +152,7 @@ func readReplies(r io.Reader, on func(reply) error) error {
 	for sc.Scan() {
 		var rep reply
 		if err := json.Unmarshal(sc.Bytes(), &rep); err != nil {
-			return fmt.Errorf("answer can't be read: %w", err)
+			return fmt.Errorf("no answer, but: %s", harmless(string(sc.Bytes()[:min(len(sc.Bytes()), 500)])))
 		}
 		if err := on(rep); err != nil {
 			return err
@@ -160,28 +165,38 @@ func readReplies(r io.Reader, on func(reply) error) error {
 // target is one.
 func (r *running) gateway(target string) (plan.Container, error) {
 	var names []string
-	var via *plan.Container
-	found := false
-	for i, c := range r.have.Containers {
+	var found, down *plan.Container
+	for i := range r.have.Containers {
+		c := &r.have.Containers[i]
 		name := c.Labels[deploy.LabelComponent]
+		if c.Labels["dev.woodwork.phase"] == string(model.PhaseBus) && c.State != plan.Running {
+			down = c
+		}
 		if name == "" || c.OneOff || c.Labels[deploy.LabelKind] == "container" {
 			continue
 		}
 		names = append(names, name)
-		found = found || name == target
-		if c.State == plan.Running && (via == nil || name == target) {
-			via = &r.have.Containers[i]
+		if name == target && (found == nil || c.State == plan.Running) {
+			found = c
 		}
 	}
 	slices.Sort(names)
 	switch {
-	case len(names) == 0 || via == nil:
+	case len(names) == 0:
 		return plan.Container{}, &configError{fmt.Errorf("project %q isn't running", r.name), "`ww compose up -d` starts it"}
-	case !found:
+	case found == nil:
 		return plan.Container{}, &usageError{fmt.Errorf("there is no component %q in %s", target, r.name),
 			suggestion(target, names, "there are: "+strings.Join(slices.Compact(names), ", "))}
+	case found.State != plan.Running:
+		down = found
 	}
-	return *via, nil
+	if down != nil {
+		return plan.Container{}, &answerError{
+			fmt.Sprintf("%s isn't running: %s", down.Service, strings.ToLower(down.Status)),
+			"`ww compose up -d` starts it; `ww compose logs " + down.Service + "` tells why it ended",
+		}
+	}
+	return *found, nil
 }
 
 // printAnswer shows an answer as it comes: pieces without line breaks between
@@ -189,7 +204,7 @@ func (r *running) gateway(target string) (plan.Container, error) {
 func (t *tool) printAnswer(rep reply) error {
 	switch {
 	case rep.Error != "":
-		return &deploy.ComponentError{Service: rep.Component, Container: rep.Component, Reason: "failed: " + rep.Error}
+		return &answerError{rep.Component + " failed: " + rep.Error, "`ww compose logs " + rep.Component + "` tells more"}
 	case rep.Chunk != nil:
 		t.streamed = true
 		_, err := io.WriteString(t.out, plainText(rep.Chunk))

@@ -181,7 +181,11 @@ func payload(body []byte, contentType string, session *string) (json.RawMessage,
 	if body[0] != '{' || json.Unmarshal(body, &fields) != nil || !isEnvelope(fields) {
 		return body, nil
 	}
-	if raw, ok := fields["session"]; ok {
+	raw, ok := fields["session"]
+	if !ok {
+		raw, ok = fields["session_id"] // as answers call it
+	}
+	if ok {
 		var named *string
 		if err := json.Unmarshal(raw, &named); err != nil {
 			return nil, errors.New(`"session" must be a string`)
@@ -197,6 +201,9 @@ func payload(body []byte, contentType string, session *string) (json.RawMessage,
 func isEnvelope(fields map[string]json.RawMessage) bool {
 	_, value := fields["value"]
 	_, session := fields["session"]
+	if !session {
+		_, session = fields["session_id"]
+	}
 	return value && (len(fields) == 1 || len(fields) == 2 && session)
 }
 
