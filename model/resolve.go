@@ -238,7 +238,9 @@ func (r *resolver) component(c *Component) {
 	r.checkPort(c)
 	if res := c.Settings.Map("resources"); res != nil {
 		for _, f := range res.Fields {
+			ref, isRef := f.Value.(Ref)
 			switch {
+			case isRef && r.project.byName[ref.Name] == nil: // said already
 			case !slices.Contains(resourceKeys, f.Key):
 				r.warnf(f.Span, "unknown-key", didYouMean(f.Key, resourceKeys, "resources are: "+strings.Join(resourceKeys, ", ")),
 					"resources have no %q", f.Key)

@@ -80,6 +80,58 @@ func TestCancelledAtAnyMoment(t *testing.T) {
 	}
 }
 
+// TestTwoAtOnce: of two ups of one project at the same time, one waits for the
+// other and finds nothing left to do.
+func TestTwoAtOnce(t *testing.T) {
+	s := newSystem(t, "two", map[string]string{"main.ww": small})
+	s.ww("compose", "build", "--missing")
+	for range 3 {
+		var ups []*exec.Cmd
+		var outs []*bytes.Buffer
+		for range 2 {
+			c, out := s.command("compose", "up", "-d"), &bytes.Buffer{}
+			c.Stdout, c.Stderr = out, out
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ups, outs = append(ups, c), append(outs, out)
+		}
+		all := ""
+		for i, c := range ups {
+			if err := c.Wait(); err != nil {
+				t.Errorf("%v\n%s", err, outs[i])
+			}
+			all += outs[i].String()
+		}
+		if !strings.Contains(all, "another ww is at work") || !strings.Contains(all, "nothing to do") {
+			t.Errorf("none waited:\n%s", all)
+		}
+		s.ww("compose", "down", "-v")
+		if left := leftovers(t, s.name); left != "" {
+			t.Fatalf("left: %s", left)
+		}
+	}
+}
+
+// TestSendToTheDead: whoever asks a component that has ended is told at once.
+func TestSendToTheDead(t *testing.T) {
+	s := newSystem(t, "dead", map[string]string{"main.ww": small})
+	s.ww("compose", "up", "-d")
+	docker(t, "kill", s.name+"-greet-1")
+	code, out := s.exit("send", "greet", "x")
+	if code != exitComponent || !strings.Contains(out, "greet isn't running: exited (137)") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	s.ww("compose", "up", "-d")
+	if got := s.ww("send", "greet", "you"); got != "Hello, you!\n" {
+		t.Errorf("after another up: %q", got)
+	}
+	docker(t, "kill", s.name+"-message-bus-1")
+	if code, out = s.exit("send", "greet", "x"); code != exitComponent || !strings.Contains(out, "message-bus isn't running") {
+		t.Errorf("without a bus: exit code %d: %s", code, out)
+	}
+}
+
 // TestForeground: an up without -d shows what components write, and goes down
 // when it is interrupted.
 func TestForeground(t *testing.T) {
