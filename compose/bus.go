@@ -67,12 +67,8 @@ func (g *generator) redis(b *model.Bus) *yaml.Node {
 		s.set("image", value(v))
 	}
 	fsync := b.Settings.Text("appendfsync")
-	switch fsync {
-	case "":
+	if fsync == "" {
 		fsync = "always"
-	case "always", "everysec", "no":
-	default:
-		g.errorf(b.Settings.Field("appendfsync").At, "wrong-value", `write "always", "everysec" or "no"`, "Redis has no appendfsync %q", fsync)
 	}
 	conf := []string{
 		"dir /data", "appendonly yes", "appendfsync " + fsync, `save ""`, "maxmemory-policy noeviction", "protected-mode no",

@@ -1,10 +1,6 @@
 package compose
 
-import (
-	"strconv"
-
-	"woodwork.dev/ww/model"
-)
+import "woodwork.dev/ww/model"
 
 // resources sets `deploy`: the limits, and what more says.
 func (g *generator) resources(s *object, m *model.Map, more func(deploy *object)) {
@@ -22,24 +18,15 @@ func (g *generator) resources(s *object, m *model.Map, more func(deploy *object)
 			}
 			switch f.Key {
 			case "cpus":
-				if n, err := strconv.ParseFloat(v, 32); err != nil || n <= 0 {
-					g.errorf(f.At, "wrong-type", "write a number of processors such as 0.5", "%q is no number of processors", v)
-				}
 				limits.set("cpus", raw(v))
 			case "pids":
-				if n, err := strconv.ParseInt(v, 10, 64); err != nil || n == 0 {
-					g.errorf(f.At, "wrong-type", "write a number of processes such as 100", "%q is no number of processes", v)
-				}
 				limits.set("pids", number(v))
 			case "memory", "memory_reservation":
-				if _, err := model.Size(v); err != nil {
-					g.errorf(f.At, "wrong-type", "write a size such as 256m", "%q is no size", v)
+				where := limits
+				if f.Key == "memory_reservation" {
+					where = reserved
 				}
-				if f.Key == "memory" {
-					limits.set("memory", raw(v))
-				} else {
-					reserved.set("memory", raw(v))
-				}
+				where.set("memory", raw(v))
 			}
 		}
 		res := newObject()

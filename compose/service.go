@@ -78,10 +78,8 @@ func (g *generator) restart(s *object, c *model.Component) {
 	if _, variable := f.Value.(model.Env); !variable {
 		policy, times, limited := strings.Cut(c.Settings.Text("restart"), ":")
 		_, err := strconv.ParseUint(times, 10, 31)
-		ok := slices.Contains([]string{"no", "always", "unless-stopped", "on-failure"}, policy)
-		if !ok || limited && (policy != "on-failure" || err != nil) {
-			g.errorf(f.At, "wrong-value", `write "no", "always", "unless-stopped", "on-failure" or "on-failure:3"`,
-				"there is no restart policy %q", c.Settings.Text("restart"))
+		if limited && (policy != "on-failure" || err != nil) {
+			g.errorf(f.At, "wrong-value", `write "on-failure:3" to try three times`, "there is no restart policy %q", c.Settings.Text("restart"))
 		}
 	}
 	s.set("restart", raw(g.plain(c, f.Value)))
