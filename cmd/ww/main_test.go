@@ -31,7 +31,10 @@ type cleaning struct {
 
 func (c cleaning) Run() int {
 	defer os.RemoveAll(c.dir)
-	return c.TestingM.Run()
+	code := c.TestingM.Run()
+	// The image that the components of all tests have shared.
+	removeImages(func(_, project string) bool { return strings.HasPrefix(project, "wwtest-") })
+	return code
 }
 
 func TestMain(m *testing.M) {
@@ -142,6 +145,23 @@ func removeProject(name string) {
 		}
 		for _, id := range strings.Fields(string(out)) {
 			_ = exec.Command("docker", append(strings.Fields(c[1]), id)...).Run() // it may be gone
+		}
+	}
+	removeImages(func(image, _ string) bool { return strings.HasPrefix(image, name+"-") })
+}
+
+// removeImages removes those of the images that compose files had built which
+// are told by their name and the project that built them.
+func removeImages(which func(image, project string) bool) {
+	const label = "com.docker.compose.project"
+	out, err := exec.Command("docker", "image", "ls", "--filter", "label="+label, "--format", "{{.Repository}}:{{.Tag}}").Output()
+	if err != nil {
+		return // no engine, no images
+	}
+	for _, image := range strings.Fields(string(out)) {
+		project, err := exec.Command("docker", "image", "inspect", "--format", `{{index .Config.Labels "`+label+`"}}`, image).Output()
+		if err == nil && which(image, strings.TrimSpace(string(project))) {
+			_ = exec.Command("docker", "image", "rm", "-f", image).Run() // another test may have been faster
 		}
 	}
 }
