@@ -112,7 +112,7 @@ func (c Context) write(dir string) error {
 	defer os.RemoveAll(tmp)
 	stamp := file{path: stampFile, content: []byte(digest + "\n")}
 	for _, f := range append(slices.Clone(c.files), stamp) {
-		if err := f.writeTo(filepath.Join(tmp, filepath.FromSlash(f.path))); err != nil {
+		if err := f.place(dir, filepath.Join(tmp, filepath.FromSlash(f.path))); err != nil {
 			return plainError(err)
 		}
 	}
@@ -129,7 +129,7 @@ func removeStale(dir, prefix string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+		if !(e.IsDir() && strings.HasPrefix(e.Name(), prefix) || !e.IsDir() && strings.HasPrefix(e.Name(), sharedPrefix)) {
 			continue
 		}
 		info, err := e.Info()
@@ -179,6 +179,28 @@ func openFolders(root string) error {
 		}
 		return os.Chmod(p, 0o755)
 	})
+}
+
+// sharedPrefix begins the name of the one copy of the binary that all contexts
+// of a project share: it is large, and every component of foreign code has one.
+const sharedPrefix = ".shared-"
+
+// place puts a file into a context: the binary as another name of the shared
+// copy, where the file system has such a thing.
+func (f file) place(dir, name string) error {
+	if f.digest == nil {
+		return f.writeTo(name)
+	}
+	sum := sha256.Sum256(f.digest)
+	shared := filepath.Join(dir, sharedPrefix+hex.EncodeToString(sum[:6]))
+	if os.Link(shared, name) == nil {
+		return nil
+	}
+	if err := f.writeTo(name); err != nil {
+		return err
+	}
+	_ = os.Link(name, shared) // without it, the next one is a copy as well
+	return nil
 }
 
 func (f file) writeTo(name string) error {

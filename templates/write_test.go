@@ -214,3 +214,32 @@ func TestFailedWrite(t *testing.T) {
 	}
 	wantFiles(t, list(t, dir), before)
 }
+
+// TestBinaryIsSharedOnDisk: contexts of one project have one copy of the binary
+// between them.
+func TestBinaryIsSharedOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	source := filepath.Join(t.TempDir(), "ww")
+	if err := os.WriteFile(source, []byte("binary"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var infos []os.FileInfo
+	for _, name := range []string{"a", "b"} {
+		c := Context{Name: name}
+		c.files = append(c.files, file{path: "ww", source: source, exec: true, digest: []byte("its digest")})
+		if err := c.Write(dir); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(dir, name, "ww"))
+		if err != nil || info.Mode().Perm() != 0o755 {
+			t.Fatalf("%v, %v", info, err)
+		}
+		infos = append(infos, info)
+	}
+	if !os.SameFile(infos[0], infos[1]) {
+		t.Error("there are two copies")
+	}
+	if original, err := os.Stat(source); err != nil || os.SameFile(original, infos[0]) {
+		t.Error("a context shares the installed binary, which may be overwritten in place")
+	}
+}

@@ -137,33 +137,34 @@ func TestSendToTheDead(t *testing.T) {
 func TestForeground(t *testing.T) {
 	s := newSystem(t, "foreground", map[string]string{"main.ww": small})
 	c := s.command("compose", "up")
-	out := watch("Hello, you!")
+	out := watch("Ctrl-C takes it down")
 	c.Stdout, c.Stderr = out, out
+	up := out.seen
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- c.Wait() }()
-	url := "http://127.0.0.1:" + strings.TrimPrefix(s.env[len(s.env)-1], "PORT=") + "/"
-	deadline := time.Now().Add(time.Minute)
-	for {
-		res, err := http.Post(url, "application/json", strings.NewReader(`{"value": "you"}`))
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				break
-			}
+	wait := func(what string, ch <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-ch:
+		case <-time.After(time.Minute):
+			t.Fatalf("%s\n%s", what, out.String())
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no answer: %v\n%s", err, out.String())
-		}
-		time.Sleep(50 * time.Millisecond) // the port isn't open yet
 	}
-	select {
-	case <-out.seen:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("the component's output isn't shown\n%s", out.String())
+	wait("it doesn't come up", up)
+	shown := out.expect("out-1 | Hello, you!")
+	client := &http.Client{Timeout: time.Minute}
+	res, err := client.Post("http://127.0.0.1:"+s.port()+"/", "application/json", strings.NewReader(`{"value": "you"}`))
+	if err != nil {
+		t.Fatal(err)
 	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("status %s", res.Status)
+	}
+	wait("the component's output isn't shown", shown)
 	if err := c.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
