@@ -344,7 +344,14 @@ func TestCallsOfUp(t *testing.T) {
 		if code != exitOK || out != "" || !strings.Contains(err, "nothing to do") {
 			t.Errorf("the second time: exit code %d, %s", code, err)
 		}
-		if again := f.Calls()[len(first):]; len(again) > 5 {
+		// An inspection that the first one had given up may come in late.
+		again, late := f.Calls()[len(first):], 0
+		for _, c := range again {
+			if c.Op == "container.inspect" {
+				late++
+			}
+		}
+		if len(again)-late > 5 || late >= n/2 {
 			t.Errorf("%d components: %d calls the second time: %s", n, len(again), counts(again))
 		}
 		if code, _, err := ww("compose", "down", "-v", "--quiet"); code != exitOK || f.left() != "" {
