@@ -51,7 +51,7 @@ lint:
 # COMPOSE=path/to/docker-compose compares with docker compose as well.
 bench: build images
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./syntax ./model ./compose ./runtime/plan
-	WW_BENCH=1 $(GO) test -count 1 -run '^TestBench' -v ./cmd/ww | grep -v '^=== '
+	WW_BENCH=1 $(GO) test -count 1 -run '^TestBench' -v ./cmd/ww
 
 FUZZTIME ?= 60s
 fuzz:
