@@ -1,10 +1,12 @@
 package dockerx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -79,7 +81,7 @@ func (e *Engine) build(ctx context.Context, c *client.Client, what string, src b
 	if err == nil {
 		return id, nil
 	}
-	return "", e.buildError(ctx, what, err, tail)
+	return "", e.buildError(ctx, what, opts.BuildArgs, err, tail)
 }
 
 // runBuild has an image built, and returns its id, or the last lines of what
@@ -103,7 +105,7 @@ func runBuild(ctx context.Context, c *client.Client, body io.Reader, opts build.
 	return img.ID, nil, err
 }
 
-func (e *Engine) buildError(ctx context.Context, what string, err error, tail []string) error {
+func (e *Engine) buildError(ctx context.Context, what string, args map[string]*string, err error, tail []string) error {
 	var said *messageError
 	if !errors.As(err, &said) && (ctx.Err() != nil || isUnreachable(err)) {
 		return err
@@ -111,22 +113,38 @@ func (e *Engine) buildError(ctx context.Context, what string, err error, tail []
 	if kind, remedy := e.classify(err); kind == deploy.DiskFull {
 		return &deploy.EngineError{Kind: kind, What: what, Err: plain(err), Remedy: remedy, Output: tail}
 	}
-	if atFrom(tail) || isNoImage(err) {
-		return &deploy.EngineError{Kind: deploy.NoImage, What: what, Err: fmt.Errorf("its base image can't be pulled: %w", plain(err)), Remedy: pullRemedy(err)}
+	if base := baseOf(args, tail); base != "" || isNoImage(err) {
+		return &deploy.EngineError{
+			Kind: deploy.NoImage, What: what, Err: fmt.Errorf("%s can't be pulled: %w", cmp.Or(base, "its base image"), plain(err)),
+			Remedy: pullRemedy(err),
+		}
 	}
 	return buildFailed(what, plain(err), tail)
 }
 
-// atFrom reports whether the step that was under way at the end of a build's
-// output is a FROM: there is nothing in it that can fail but getting the image.
-func atFrom(tail []string) bool {
+// baseOf gives the image that a build begins with, where the step that was
+// under way at the end of its output is that FROM: there is nothing in it that
+// can fail but getting the image.
+func baseOf(args map[string]*string, tail []string) string {
 	for _, line := range slices.Backward(tail) {
-		if step, ok := strings.CutPrefix(line, "Step "); ok {
-			_, instruction, _ := strings.Cut(step, " : ")
-			return strings.HasPrefix(instruction, "FROM ")
+		step, ok := strings.CutPrefix(line, "Step ")
+		if !ok {
+			continue
 		}
+		_, instruction, _ := strings.Cut(step, " : ")
+		from, ok := strings.CutPrefix(instruction, "FROM ")
+		if !ok {
+			return ""
+		}
+		image, _, _ := strings.Cut(from, " ")
+		return os.Expand(image, func(name string) string {
+			if v := args[name]; v != nil {
+				return *v
+			}
+			return "$" + name
+		})
 	}
-	return false
+	return ""
 }
 
 func buildFailed(what string, err error, tail []string) error {

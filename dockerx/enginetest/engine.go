@@ -97,6 +97,7 @@ type Engine struct {
 	wg     sync.WaitGroup
 
 	mu         sync.Mutex
+	ended      bool
 	changed    chan struct{} // closed and replaced by every change
 	cut        chan struct{} // closed and replaced by CutStreams
 	sequence   int
@@ -148,6 +149,9 @@ func Start(tb testing.TB, o Options) *Engine {
 		cancel()
 		_ = e.server.Close()
 		<-served
+		e.mu.Lock()
+		e.ended = true // nobody enters any more, so that what is waited for is all
+		e.mu.Unlock()
 		e.wg.Wait()
 		_ = os.RemoveAll(dir)
 	})

@@ -114,6 +114,17 @@ func (e *Engine) routes() map[string]struct {
 	}
 }
 
+// enter counts a request that is being answered, unless the engine has ended.
+func (e *Engine) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended {
+		return false
+	}
+	e.wg.Add(1)
+	return true
+}
+
 func (e *Engine) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, route := range e.routes() {
@@ -123,7 +134,9 @@ func (e *Engine) handler() http.Handler {
 		answer(w, reply{}, errorf(http.StatusNotFound, "page not found: enginetest knows no %s %s", r.Method, r.URL.Path))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.wg.Add(1)
+		if !e.enter() {
+			return
+		}
 		defer e.wg.Done()
 		path, err := e.unversioned(r.URL.Path)
 		if err != nil {
