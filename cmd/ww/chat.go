@@ -56,7 +56,7 @@ func (r *running) entrance() (string, error) {
 	var targets []string
 	for _, c := range r.have.Containers {
 		if c.Labels[deploy.LabelKind] == "input" {
-			targets = append(targets, strings.Split(c.Labels["dev.woodwork.routes"], ",")...)
+			targets = append(targets, strings.Split(c.Labels[deploy.LabelRoutes], ",")...)
 		}
 	}
 	slices.Sort(targets)

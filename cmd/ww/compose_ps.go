@@ -83,13 +83,13 @@ func (t *tool) ps(c *cli.Context) error {
 }
 
 func entryOf(c plan.Container) psEntry {
-	kind := strings.TrimSpace(c.Labels[deploy.LabelKind] + " " + c.Labels["dev.woodwork.type"])
+	kind := strings.TrimSpace(c.Labels[deploy.LabelKind] + " " + c.Labels[deploy.LabelType])
 	ports := c.Ports
 	if ports == nil {
 		ports = []plan.Port{}
 	}
 	return psEntry{
-		ID: c.ID, Name: c.Name, Service: c.Service, Kind: kind, Phase: c.Labels["dev.woodwork.phase"], State: string(c.State),
+		ID: c.ID, Name: c.Name, Service: c.Service, Kind: kind, Phase: c.Labels[deploy.LabelPhase], State: string(c.State),
 		Health: string(c.Health), ExitCode: c.ExitCode, Status: c.Status, Image: c.Image, Ports: ports,
 		CreatedAt: c.Created.UTC().Format("2006-01-02T15:04:05Z"),
 	}

@@ -184,7 +184,7 @@ func (t *tool) summary(p *types.Project, res deploy.UpResult, elapsed time.Durat
 					host = "127.0.0.1"
 				}
 				scheme := ""
-				if p.Services[name].Labels["dev.woodwork.phase"] == "ingress" {
+				if p.Services[name].Labels[deploy.LabelPhase] == "ingress" {
 					scheme = "http://"
 				}
 				fmt.Fprintf(t.err, "  %s answers at %s%s:%s\n", name, scheme, host, port.Published)

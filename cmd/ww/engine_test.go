@@ -145,15 +145,7 @@ func TestForeground(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- c.Wait() }()
-	wait := func(what string, ch <-chan struct{}) {
-		t.Helper()
-		select {
-		case <-ch:
-		case <-time.After(time.Minute):
-			t.Fatalf("%s\n%s", what, out.String())
-		}
-	}
-	wait("it doesn't come up", up)
+	out.wait(t, "it doesn't come up", up)
 	shown := out.expect("out-1 | Hello, you!")
 	client := &http.Client{Timeout: time.Minute}
 	res, err := client.Post("http://127.0.0.1:"+s.port()+"/", "application/json", strings.NewReader(`{"value": "you"}`))
@@ -164,7 +156,7 @@ func TestForeground(t *testing.T) {
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("status %s", res.Status)
 	}
-	wait("the component's output isn't shown", shown)
+	out.wait(t, "the component's output isn't shown", shown)
 	if err := c.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -201,18 +193,10 @@ d = docker { components = { stubborn = {
 	}
 	done := make(chan error, 1)
 	go func() { done <- c.Wait() }()
-	wait := func(what string, ch <-chan struct{}) {
-		t.Helper()
-		select {
-		case <-ch:
-		case <-time.After(time.Minute):
-			t.Fatalf("%s\n%s", what, out.String())
-		}
-	}
-	wait("it doesn't come up", out.seen)
+	out.wait(t, "it doesn't come up", out.seen)
 	next := out.expect("Ctrl-C again kills")
 	_ = c.Process.Signal(os.Interrupt)
-	wait("the first signal isn't heard", next)
+	out.wait(t, "the first signal isn't heard", next)
 	_ = c.Process.Signal(os.Interrupt)
 	select {
 	case <-done:

@@ -78,7 +78,7 @@ func (p *progress) phase(s plan.Step) string {
 		return ""
 	}
 	if svc, ok := p.project.Services[s.Service]; ok && s.Op != plan.CreateNetwork && s.Op != plan.CreateVolume {
-		return svc.Labels["dev.woodwork.phase"]
+		return svc.Labels[deploy.LabelPhase]
 	}
 	return ""
 }

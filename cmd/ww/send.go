@@ -169,7 +169,7 @@ func (r *running) gateway(target string) (plan.Container, error) {
 	for i := range r.have.Containers {
 		c := &r.have.Containers[i]
 		name := c.Labels[deploy.LabelComponent]
-		if c.Labels["dev.woodwork.phase"] == string(model.PhaseBus) && c.State != plan.Running {
+		if c.Labels[deploy.LabelPhase] == string(model.PhaseBus) && c.State != plan.Running {
 			down = c
 		}
 		if name == "" || c.OneOff || c.Labels[deploy.LabelKind] == "container" {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // system is a project of a test's own, on the real engine.
@@ -103,6 +104,16 @@ func (w *watched) expect(what string) <-chan struct{} {
 	w.want, w.seen = what, make(chan struct{})
 	w.look()
 	return w.seen
+}
+
+// wait fails a test when what is waited for doesn't come within a minute.
+func (w *watched) wait(t *testing.T, what string, seen <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-seen:
+	case <-time.After(time.Minute):
+		t.Fatalf("%s\n%s", what, w.String())
+	}
 }
 
 func (w *watched) String() string {

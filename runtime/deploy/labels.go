@@ -29,8 +29,13 @@ const (
 
 	// LabelComponent is on the containers of components, by their name.
 	LabelComponent = "dev.woodwork.component"
-	// LabelKind holds a component's kind.
+	// LabelKind and LabelType hold a component's kind and type.
 	LabelKind = "dev.woodwork.kind"
+	LabelType = "dev.woodwork.type"
+	// LabelPhase holds the phase in which a service comes up.
+	LabelPhase = "dev.woodwork.phase"
+	// LabelRoutes lists the receivers of a component's results, with commas.
+	LabelRoutes = "dev.woodwork.routes"
 )
 
 // serviceLabels gives the labels of each service's containers, but for the
