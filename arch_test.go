@@ -27,13 +27,18 @@ var allowed = map[string][]string{
 	"runtime/deploy":                  {"runtime/plan"},
 	"runtime/bus":                     {},
 	"runtime/bus/...":                 {"runtime/bus", "runtime/registry", "runtime/bus/bustest"},
+	"runtime/bus/connect":             {"runtime/bus", "runtime/bus/memory", "runtime/bus/nats", "runtime/bus/redis", "runtime/registry"},
 	"runtime/registry":                {},
 	"runtime/component":               {"runtime/bus"},
 	"runtime/component/...":           {"runtime/bus", "runtime/component", "runtime/component/..."},
 	"runtime/component/componenttest": {"runtime/bus", "runtime/bus/memory", "runtime/component"},
-	"runtime/host":                    {"runtime/bus", "runtime/bus/redis", "runtime/component", "runtime/registry"},
+	"runtime/host":                    {"runtime/bus", "runtime/bus/connect", "runtime/component", "runtime/host/...", "runtime/registry"},
+	"runtime/host/downstream":         {},
+	"runtime/host/tracing":            {"runtime/bus"},
 	"dockerx":                         {"runtime/plan", "runtime/deploy"},
 	"dockerx/enginetest":              {},
+	"chaos":                           {"runtime/bus", "runtime/component"},
+	"chaos/peer":                      {"chaos", "runtime/bus", "runtime/component", "runtime/host", "runtime/registry"},
 	"cmd/ww":                          {"..."},
 }
 
@@ -42,8 +47,11 @@ var outside = map[string][]string{
 	"github.com/docker/docker":            {"dockerx"},
 	"github.com/compose-spec/compose-go":  {"compose", "runtime/plan", "runtime/deploy", "dockerx", "cmd/ww"},
 	"github.com/redis/go-redis":           {"runtime/bus/redis", "runtime/bus/bustest"},
+	"github.com/nats-io/nats.go":          {"runtime/bus/nats", "runtime/bus/nats/embedded"},
+	"github.com/nats-io/nats-server":      {"runtime/bus/nats/embedded"},
 	"github.com/urfave/cli":               {"cmd/ww"},
-	"github.com/openai/openai-go":         {"runtime/component/openai"},
+	"github.com/sony/gobreaker":           {"runtime/host/downstream"},
+	"go.opentelemetry.io":                 {"runtime/host", "runtime/host/downstream", "runtime/host/tracing"},
 	"github.com/prometheus/client_golang": {"runtime/host"},
 }
 

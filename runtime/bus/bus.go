@@ -15,12 +15,15 @@ import (
 // A lost connection is not an error of a handler: Publish waits up to its
 // context's deadline, and Consume resumes when the bus is back.
 type Bus interface {
+	Operator
+
 	// Publish returns when the bus has the messages: from then on they survive
 	// the death of the sender. A message without an id gets one; publishing an
 	// id twice is harmless for whoever consumes. Where ctx has no deadline it
 	// waits for the bus for at most DefaultPublishWait. ErrStopped after
 	// StopAccepting, ErrTooLarge for a message beyond MaxMessageBytes; then,
-	// and where a message is invalid, none of them is published.
+	// and where a message is invalid, none of them is published. ErrFull where
+	// a queue was at its limit all that time.
 	Publish(ctx context.Context, ms ...Message) error
 
 	// Consume calls the handler for each message of the target until ctx is
@@ -29,7 +32,13 @@ type Bus interface {
 	// isn't nil, is called once, when messages can arrive.
 	//
 	// A component's queue and its topics outlive Consume: what is published
-	// while no replica is there waits for the next one.
+	// while no replica is there waits for the next one, but not longer than
+	// its TTL: then it goes to the dead letters, as one to a component that
+	// doesn't exist does, as long as anyone consumes anything.
+	//
+	// Messages of one session are handled one after the other, in the order in
+	// which they were published, across replicas and attempts; those of
+	// different sessions up to Concurrency at the same time.
 	Consume(ctx context.Context, c Consumer, ready func()) error
 
 	// Request publishes m with a fresh inbox as its ReplyTo and returns the
@@ -54,17 +63,6 @@ type Bus interface {
 	// to tell what is left is one.
 	Drain(ctx context.Context) (map[string]int64, error)
 
-	// Stats tells what each component that has a queue has in it.
-	Stats(ctx context.Context) (map[string]Stats, error)
-
-	// DeadLetters returns the newest dead letters of a component, the last one
-	// first, at most limit of them (100 if limit is not positive).
-	DeadLetters(ctx context.Context, component string, limit int) ([]DeadLetter, error)
-
-	// Dropped tells how many messages were published on topics that nobody
-	// subscribes to. They are dropped by design.
-	Dropped(ctx context.Context) (int64, error)
-
 	// Healthy returns nil, or the reason why the bus can't be used now.
 	Healthy(ctx context.Context) error
 
@@ -73,6 +71,76 @@ type Bus interface {
 	// What is queued stays where the backend keeps it. ErrClosed afterwards.
 	Close() error
 }
+
+// Operator is what a person needs to look into a bus and to mend what is in it.
+type Operator interface {
+	// Stats tells what each component that has a queue has in it.
+	Stats(ctx context.Context) (map[string]Stats, error)
+
+	// DeadLetters returns the newest dead letters of a component, the last one
+	// first, at most limit of them (100 if limit is not positive).
+	DeadLetters(ctx context.Context, component string, limit int) ([]DeadLetter, error)
+
+	// Requeue puts dead letters back on the queue of the component that they
+	// were for, as if they were just published: no attempts so far, and a new
+	// TTL. It returns how many it moved: an id that isn't there counts for
+	// none. All of them where no id is given. Each is moved in one step: it is
+	// in one place or in the other.
+	Requeue(ctx context.Context, component string, ids ...string) (int, error)
+
+	// Discard deletes dead letters; all of them where no id is given.
+	Discard(ctx context.Context, component string, ids ...string) (int, error)
+
+	// Tail calls each for every message that is published from now on to one
+	// of the components, or on a topic that one of the patterns covers; for
+	// all messages where both are empty. ready, where it isn't nil, is called
+	// once, when nothing is missed any more. Watching changes nothing, and
+	// where messages come faster than each returns, some may be left out. It
+	// returns nil when ctx is done.
+	Tail(ctx context.Context, w Watch, ready func(), each func(Message)) error
+
+	// Trace returns what happened to the messages of a session, oldest first,
+	// as far as the bus still remembers.
+	Trace(ctx context.Context, session string) ([]Hop, error)
+
+	// Dropped tells how many messages were published on topics that nobody
+	// subscribes to. They are dropped by design.
+	Dropped(ctx context.Context) (int64, error)
+}
+
+// Watch says which messages to show.
+type Watch struct {
+	Components []string
+	Topics     []string // patterns
+}
+
+// Hop is one delivery of a message to a component.
+type Hop struct {
+	Session   string    `json:"session_id"`
+	Message   string    `json:"message_id"`
+	Type      string    `json:"event_type,omitempty"`
+	Sender    string    `json:"sender_component,omitempty"`
+	Component string    `json:"component"`
+	Instance  string    `json:"instance"`
+	Queued    time.Time `json:"queued"` // when the bus got the message
+	Began     time.Time `json:"began"`  // the handler's call
+	Ended     time.Time `json:"ended"`
+	Attempt   int       `json:"attempt"` // from 1 on
+	Outcome   Outcome   `json:"outcome"`
+	Error     string    `json:"error,omitempty"`
+	Outputs   []string  `json:"outputs,omitempty"` // targets and topics
+}
+
+// Outcome of one delivery.
+type Outcome string
+
+// The outcomes. Deliveries that come to nothing, since the message was handled
+// before, are not hops.
+const (
+	Done  Outcome = "done"
+	Retry Outcome = "retry" // failed, and is tried again
+	Dead  Outcome = "dead"  // went to the dead letters
+)
 
 // Replies is a stream of answers to one request.
 type Replies interface {
@@ -87,6 +155,9 @@ type Replies interface {
 // derived from m's id, so that a message handled twice has its results on the
 // bus once. An error makes the message be tried again after a delay, up to its
 // MaxRetries, then it goes to the dead letters; so does a panic.
+//
+// Whoever waits for the answer to a message that goes to the dead letters is
+// told: the bus sends its ReplyTo a message with Error set, in the same step.
 //
 // A message that is delivered at most once isn't tried again: it goes to the
 // dead letters with the first error.
@@ -105,18 +176,52 @@ type Consumer struct {
 	// as if it had not been tried. No end (wait for them) if 0.
 	Grace   time.Duration
 	Handler Handler
+
+	// MaxRetries and TTL, where they are not 0, hold for all messages of the
+	// component in place of what the messages say; NoRetries, or a negative
+	// TTL, for none.
+	MaxRetries int
+	TTL        time.Duration
+
+	// QueueLimit bounds the Depth of the component's queue for whoever
+	// publishes to it; no bound if 0. It holds until another consumer of the
+	// component says something else, and may be passed by what is under way
+	// at the same time.
+	QueueLimit int
+	Overflow   Overflow // Block if empty
 }
 
-// Stats of one component's queue.
+// Overflow is what becomes of a message to a queue that has its limit.
+type Overflow string
+
+// The ways to deal with a full queue. What a handler returns always fits
+// unless it is Divert: components that wait for each other would never end.
+const (
+	Block  Overflow = "block"       // Publish waits for room; ErrFull in the end
+	Divert Overflow = "dead_letter" // it goes to the dead letters at once
+)
+
+// Stats of one component's queue. The counters count from the beginning of the
+// bus; a rate is the difference of two looks.
 type Stats struct {
 	Depth    int64 `json:"depth"`     // all that is not finished, without dead letters
 	InFlight int64 `json:"in_flight"` // handed to a consumer, not acknowledged
 	Delayed  int64 `json:"delayed"`   // waiting for a retry
+	Lag      int64 `json:"lag"`       // waiting for a consumer for the first time, or again
 	Dead     int64 `json:"dead"`      // dead letters
+
+	Oldest float64 `json:"oldest_seconds"` // age of the oldest message that is not finished
+
+	Handled   int64 `json:"handled_total"`
+	Retried   int64 `json:"retried_total"`
+	Buried    int64 `json:"dead_total"`
+	Consumers int   `json:"consumers"` // replicas that take messages
+	Limit     int64 `json:"limit,omitempty"`
 }
 
 // DeadLetter is a message that failed for good.
 type DeadLetter struct {
+	ID       string    `json:"id"` // of the dead letter, unique for its component
 	Message  Message   `json:"message"`
 	Target   string    `json:"target"`
 	Error    string    `json:"error"`
@@ -137,6 +242,8 @@ var (
 	ErrStopped = errors.New("the bus is not accepting messages: the system is shutting down")
 	// ErrTooLarge is returned for a message beyond MaxMessageBytes.
 	ErrTooLarge = errors.New("message too large")
+	// ErrFull is returned by Publish where a queue has its limit.
+	ErrFull = errors.New("the queue is full")
 	// ErrClosed is returned by everything after Close.
 	ErrClosed = errors.New("the bus is closed")
 )

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -32,6 +33,12 @@ func (c *Consumer) invalid() error {
 		if err := CheckPattern(p); err != nil {
 			return err
 		}
+	}
+	if c.QueueLimit < 0 {
+		return fmt.Errorf("its queue limit is %d: want 1 or more, or 0 for none", c.QueueLimit)
+	}
+	if c.Overflow != "" && c.Overflow != Block && c.Overflow != Divert {
+		return fmt.Errorf("overflow is %q: want %q or %q", c.Overflow, Block, Divert)
 	}
 	if c.Handler == nil {
 		return errors.New("it has no handler")
@@ -134,4 +141,32 @@ func (m *Message) Expired(waited time.Duration) error {
 		return fmt.Errorf("expired: waited %s, its ttl is %s", waited.Round(time.Millisecond), ttl)
 	}
 	return nil
+}
+
+// Refine applies to m, which came for this consumer, what the consumer says of
+// all its messages. It is for backends.
+func (c *Consumer) Refine(m *Message) {
+	if c.MaxRetries != 0 {
+		m.MaxRetries = max(c.MaxRetries, 0)
+	}
+	if c.TTL != 0 {
+		m.TTLSeconds = int(max(c.TTL, 0) / time.Second)
+	}
+}
+
+// ErrorReply returns the message that tells whoever waits for the answer to m
+// that the component can't give one; ok is false where nobody waits. Its id is
+// derived from m's, so that it counts once. It is for backends, which send it
+// in one step with what they do to m.
+func ErrorReply(m *Message, component string, cause error) (reply Message, ok bool) {
+	if m.ReplyTo == "" || m.Chunk() || !IsInbox(m.ReplyTo) {
+		return Message{}, false
+	}
+	reply = Message{
+		Target: m.ReplyTo, Type: "error", Sender: component, SessionID: m.SessionID, TraceParent: m.TraceParent,
+		ID: DeriveID(m, 0, "error "+m.ReplyTo), Payload: json.RawMessage("null"),
+		Error: component + ": " + cause.Error(),
+	}
+	reply.Prepare(m.CreatedAt)
+	return reply, true
 }

@@ -1,9 +1,7 @@
 package bus
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 	"unicode"
@@ -84,6 +82,8 @@ func checkName(field, s string) error {
 	switch {
 	case s == "":
 		return fmt.Errorf("%s is missing", field)
+	case len(s) <= maxNameBytes && isName(s):
+		return nil
 	case len(s) > maxNameBytes:
 		return fmt.Errorf("%s has %d bytes, at most %d are allowed", field, len(s), maxNameBytes)
 	case !utf8.ValidString(s):
@@ -97,6 +97,17 @@ func checkName(field, s string) error {
 	return nil
 }
 
+// isName reports whether all of s is letters, digits and signs of ASCII that a
+// name may have: what nearly every one is.
+func isName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == ':' {
+			return false
+		}
+	}
+	return true
+}
+
 // Encode returns the wire form of a prepared message, or says why it can't be
 // sent; ErrTooLarge where it is beyond MaxMessageBytes.
 func Encode(m *Message) ([]byte, error) {
@@ -106,24 +117,23 @@ func Encode(m *Message) ([]byte, error) {
 	if len(m.Payload) > MaxMessageBytes {
 		return nil, tooLarge(m, len(m.Payload))
 	}
-	c := *m
-	if len(c.Payload) == 0 {
-		c.Payload = nil
+	if len(m.Payload) > 0 && !validJSON(m.Payload) {
+		return nil, notJSON(m)
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(&c); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("message %q: payload is not JSON: %w", m.ID, err)
-		}
+	b, err := appendEnvelope(make([]byte, 0, len(m.Payload)+512), m)
+	if err != nil {
 		return nil, fmt.Errorf("message %q: %w", m.ID, err)
 	}
-	if b.Len()-1 > MaxMessageBytes {
-		return nil, tooLarge(m, b.Len()-1)
+	if len(b) > MaxMessageBytes {
+		return nil, tooLarge(m, len(b))
 	}
-	return b.Bytes()[:b.Len()-1], nil
+	return b, nil
+}
+
+// notJSON lets encoding/json say what is wrong.
+func notJSON(m *Message) error {
+	var v any
+	return fmt.Errorf("message %q: payload is not JSON: %w", m.ID, json.Unmarshal(m.Payload, &v))
 }
 
 func tooLarge(m *Message, n int) error {
@@ -140,13 +150,19 @@ func (m *Message) receiver() string {
 
 // Decode reads the wire form. Mode and pattern may be missing; anything else
 // that Validate refuses is an error.
-func Decode(data []byte) (Message, error) {
-	if len(data) > MaxMessageBytes {
-		return Message{}, fmt.Errorf("envelope of %d bytes: %w: at most %d", len(data), ErrTooLarge, MaxMessageBytes)
+func Decode(data []byte) (Message, error) { return DecodeText(string(data)) }
+
+// DecodeText is Decode for what comes as a string.
+func DecodeText(s string) (Message, error) {
+	if len(s) > MaxMessageBytes {
+		return Message{}, fmt.Errorf("envelope of %d bytes: %w: at most %d", len(s), ErrTooLarge, MaxMessageBytes)
 	}
-	var m Message
-	if err := json.Unmarshal(data, &m); err != nil {
-		return Message{}, fmt.Errorf("envelope is not a message: %w", err)
+	m, ok := parseEnvelope(s)
+	if !ok {
+		m = Message{}
+		if err := json.Unmarshal([]byte(s), &m); err != nil {
+			return Message{}, fmt.Errorf("envelope is not a message: %w", err)
+		}
 	}
 	m.fillModes()
 	if err := m.Validate(); err != nil {

@@ -12,6 +12,8 @@ import (
 // The alphabet sorts as the bytes do.
 const idAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
+var idEncoding = base32.NewEncoding(idAlphabet).WithPadding(base32.NoPadding)
+
 // NewID returns a new unique id. Ids sort by the millisecond they were made in.
 func NewID() string {
 	var tail [10]byte
@@ -36,5 +38,5 @@ func formatID(t time.Time, tail [10]byte) string {
 	ms := uint64(max(t.UnixMilli(), 0))
 	b := binary.BigEndian.AppendUint64(nil, ms<<16)[:6]
 	b = append(b, tail[:]...)
-	return base32.NewEncoding(idAlphabet).WithPadding(base32.NoPadding).EncodeToString(b)
+	return idEncoding.EncodeToString(b)
 }

@@ -13,15 +13,11 @@ import (
 )
 
 const (
-	// TTL is how long an entry lasts after it was announced.
-	TTL = 15 * time.Second
-	// Renew is how often Keep announces.
+	// TTL is how long an entry lasts after it was announced. With what Watch
+	// needs, one that died is gone for everyone within 15 s.
+	TTL = 14 * time.Second
+	// Renew is how often an entry is announced at the least.
 	Renew = 5 * time.Second
-	// retryAfter is when Keep tries again after a failure: twice before the
-	// entry is gone.
-	retryAfter = time.Second
-	// withdrawWithin bounds the last thing that Keep does.
-	withdrawWithin = 2 * time.Second
 )
 
 // State of a component.
@@ -47,7 +43,8 @@ type Entry struct {
 	Started      time.Time `json:"started"`
 	Updated      time.Time `json:"updated"` // set by Announce
 	Capabilities []string  `json:"capabilities,omitempty"`
-	Load         float64   `json:"load"` // of what it can handle: 0 idle, 1 full
+	Load         float64   `json:"load"`            // of what it can handle: 0 idle, 1 full
+	Error        string    `json:"error,omitempty"` // why it failed
 }
 
 // Registry is the list of who is there. All methods may be called at the same
@@ -78,42 +75,6 @@ func Sort(entries []Entry) {
 	slices.SortFunc(entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Instance, b.Instance))
 	})
-}
-
-// Keep announces what entry returns, at once and then every Renew, until ctx is
-// done; then it withdraws it and returns the error of that. A failure to
-// announce is tried again soon: the registry is back before it is told.
-func Keep(ctx context.Context, reg Registry, entry func() Entry) error {
-	var last Entry
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			if last.Name == "" {
-				return nil
-			}
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawWithin)
-			defer cancel()
-			return reg.Withdraw(ctx, last.Name, last.Instance)
-		case <-timer.C:
-		}
-		if ctx.Err() != nil {
-			continue
-		}
-		last = entry()
-		wait := Renew
-		if err := announce(ctx, reg, last); err != nil {
-			wait = retryAfter
-		}
-		timer.Reset(wait)
-	}
-}
-
-func announce(ctx context.Context, reg Registry, e Entry) error {
-	ctx, cancel := context.WithTimeout(ctx, Renew)
-	defer cancel()
-	return reg.Announce(ctx, e)
 }
 
 // Memory is a registry within one process.

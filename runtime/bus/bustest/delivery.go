@@ -13,17 +13,15 @@ import (
 var errTest = errors.New("no luck")
 
 var deliveryTests = map[string]func(*fixture){
-	"Delivery":           delivery,
-	"UnknownTarget":      unknownTarget,
-	"Competing":          competing,
-	"OrderPerSession":    orderPerSession,
-	"OrderAcrossRetries": orderAcrossRetries,
-	"Concurrency":        concurrency,
-	"AtMostOnce":         atMostOnce,
-	"OutputsOnce":        outputsOnce,
-	"DuplicateID":        duplicateID,
-	"Invalid":            invalid,
-	"TooLarge":           tooLarge,
+	"Delivery":      delivery,
+	"UnknownTarget": unknownTarget,
+	"Competing":     competing,
+	"Concurrency":   concurrency,
+	"AtMostOnce":    atMostOnce,
+	"OutputsOnce":   outputsOnce,
+	"DuplicateID":   duplicateID,
+	"Invalid":       invalid,
+	"TooLarge":      tooLarge,
 }
 
 func delivery(f *fixture) {
@@ -89,75 +87,6 @@ func competing(f *fixture) {
 	if len(seen) != n {
 		f.Errorf("handled %d of %d", len(seen), n)
 	}
-}
-
-func orderPerSession(f *fixture) {
-	const sessions, n = 7, 30
-	type event struct {
-		session string
-		n       int
-	}
-	got := make(chan event, sessions*n)
-	var busy sync.Map
-	f.consume(f.Other, bus.Consumer{Component: "a", Concurrency: 4,
-		Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
-			if _, taken := busy.LoadOrStore(m.SessionID, true); taken {
-				f.Errorf("session %s is handled twice at once", m.SessionID)
-			}
-			got <- event{m.SessionID, number(f, m)}
-			busy.Delete(m.SessionID)
-			return nil, nil
-		}})
-	for i := range n {
-		for s := range sessions {
-			m := to("a", i)
-			m.SessionID = fmt.Sprint("s", s)
-			f.publish(f.Bus, m)
-		}
-	}
-	next := map[string]int{}
-	for range sessions * n {
-		e := receive(f, got, "a message")
-		if e.n != next[e.session] {
-			f.Fatalf("session %s: got %d, want %d", e.session, e.n, next[e.session])
-		}
-		next[e.session]++
-	}
-}
-
-// A message that is tried again holds up those behind it in its session.
-func orderAcrossRetries(f *fixture) {
-	const n = 12
-	got := make(chan int, n)
-	other := make(chan struct{}, 1)
-	f.consume(f.Other, bus.Consumer{Component: "a", Concurrency: 3,
-		Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
-			if m.SessionID == "free" {
-				other <- struct{}{}
-				return nil, nil
-			}
-			i := number(f, m)
-			if i%4 == 0 && m.RetryCount < 2 {
-				return nil, errTest
-			}
-			got <- i
-			return nil, nil
-		}})
-	for i := range n {
-		m := to("a", i)
-		m.SessionID = "s"
-		f.publish(f.Bus, m)
-	}
-	free := to("a", 0)
-	free.SessionID = "free"
-	f.publish(f.Bus, free)
-	receive(f, other, "the message of another session")
-	for i := range n {
-		if v := receive(f, got, "a message"); v != i {
-			f.Fatalf("got %d, want %d", v, i)
-		}
-	}
-	f.drained()
 }
 
 func concurrency(f *fixture) {

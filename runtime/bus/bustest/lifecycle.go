@@ -3,6 +3,7 @@ package bustest
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,6 @@ var lifecycleTests = map[string]func(*fixture){
 	"StopAccepting":  stopAccepting,
 	"DrainLeft":      drainLeft,
 	"DrainWaits":     drainWaits,
-	"Stats":          stats,
 	"StopFinishes":   stopFinishes,
 	"GraceReleases":  graceReleases,
 	"CloseInFlight":  closeInFlight,
@@ -101,23 +101,6 @@ func drainWaits(f *fixture) {
 	receive(f, out, "the output")
 }
 
-func stats(f *fixture) {
-	_, open, entered := f.blocking(f.Other, bus.Consumer{Component: "a"})
-	for i := range 3 {
-		f.publish(f.Bus, to("a", i))
-	}
-	receive(f, entered, "the call")
-	if s := f.stats("a"); s.Depth != 3 || s.InFlight < 1 || s.Delayed != 0 || s.Dead != 0 {
-		f.Errorf("with one in flight: %+v", s)
-	}
-	f.sink(f.Bus, "out")
-	open()
-	f.drained()
-	if s := f.stats("a"); s != (bus.Stats{}) {
-		f.Errorf("when drained: %+v", s)
-	}
-}
-
 // Consume ends when its running handlers have; what they weren't given stays.
 func stopFinishes(f *fixture) {
 	ctx, cancel := context.WithCancel(f.ctx)
@@ -133,7 +116,9 @@ func stopFinishes(f *fixture) {
 			}}, nil)
 	}()
 	out := f.sink(f.Other, "out")
-	f.publish(f.Bus, to("a", 1), to("a", 2))
+	first, second := to("a", 1), to("a", 2)
+	first.SessionID, second.SessionID = "s", "s"
+	f.publish(f.Bus, first, second)
 	receive(f, entered, "the call")
 	cancel()
 	nothing(f, done, "end of Consume while its handler runs")
@@ -204,15 +189,30 @@ func closed(f *fixture) {
 	if err := f.Bus.Close(); err != nil {
 		f.Errorf("second close: %v", err)
 	}
+	_, statsErr := f.Bus.Stats(f.ctx)
+	_, deadErr := f.Bus.DeadLetters(f.ctx, "a", 1)
+	_, requeueErr := f.Bus.Requeue(f.ctx, "a")
+	_, discardErr := f.Bus.Discard(f.ctx, "a")
+	_, traceErr := f.Bus.Trace(f.ctx, "s")
+	_, droppedErr := f.Bus.Dropped(f.ctx)
+	_, drainErr := f.Bus.Drain(f.ctx)
 	_, gatherErr := f.Bus.Gather(f.ctx, "k", "p", raw(1), time.Minute)
 	_, requestErr := f.Bus.Request(f.ctx, to("a", 1))
 	for name, err := range map[string]error{
 		"publish": f.Bus.Publish(f.ctx, to("a", 1)),
 		"consume": f.Bus.Consume(f.ctx, bus.Consumer{Component: "a",
 			Handler: func(context.Context, bus.Message) ([]bus.Message, error) { return nil, nil }}, nil),
-		"healthy": f.Bus.Healthy(f.ctx),
-		"request": requestErr,
-		"gather":  gatherErr,
+		"healthy":      f.Bus.Healthy(f.ctx),
+		"request":      requestErr,
+		"gather":       gatherErr,
+		"stats":        statsErr,
+		"dead letters": deadErr,
+		"requeue":      requeueErr,
+		"discard":      discardErr,
+		"trace":        traceErr,
+		"dropped":      droppedErr,
+		"drain":        drainErr,
+		"tail":         f.Bus.Tail(f.ctx, bus.Watch{}, nil, func(bus.Message) {}),
 	} {
 		if !errors.Is(err, bus.ErrClosed) {
 			f.Errorf("%s: %v", name, err)
@@ -234,7 +234,9 @@ func publishMany(f *fixture) {
 	for p := range publishers {
 		all.Go(func() {
 			for i := range n {
-				if err := f.Bus.Publish(f.ctx, to("a", p*n+i)); err != nil {
+				m := to("a", p*n+i)
+				m.SessionID = "publisher " + strconv.Itoa(p) // only those have an order
+				if err := f.Bus.Publish(f.ctx, m); err != nil {
 					f.Errorf("publish: %v", err)
 				}
 			}

@@ -28,7 +28,7 @@ const patience = 20 * time.Second
 // its cleanup; the suite closes both views of it before.
 func Run(t *testing.T, open func(t *testing.T) Backend) {
 	for _, group := range []map[string]func(*fixture){
-		deliveryTests, failureTests, topicTests, requestTests, lifecycleTests,
+		deliveryTests, orderTests, failureTests, deadTests, limitTests, topicTests, requestTests, lifecycleTests, operatorTests,
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
@@ -122,6 +122,28 @@ func (f *fixture) stats(component string) bus.Stats {
 	return all[component]
 }
 
+// settled waits until the component's figures are right: a bus on several
+// machines may take a moment to know.
+func (f *fixture) settled(component string, want string, right func(bus.Stats) bool) {
+	f.Helper()
+	var s bus.Stats
+	defer func() {
+		if f.Failed() {
+			f.Logf("%s: %+v", component, s)
+		}
+	}()
+	f.until("stats of "+component+": "+want, func() bool {
+		s = f.stats(component)
+		return right(s)
+	})
+}
+
+// empty reports whether nothing is left of a component's messages but its dead
+// letters.
+func empty(s bus.Stats) bool {
+	return s.Depth == 0 && s.InFlight == 0 && s.Delayed == 0 && s.Lag == 0 && s.Oldest == 0
+}
+
 // drained waits until the bus is empty.
 func (f *fixture) drained() {
 	f.Helper()
@@ -133,21 +155,33 @@ func (f *fixture) drained() {
 	}
 }
 
-// dead waits for a dead letter of the component.
+// dead waits for the only dead letter of the component.
 func (f *fixture) dead(component string) bus.DeadLetter {
 	f.Helper()
+	return f.deadLetters(component, 1)[0]
+}
+
+// deadLetters waits for n dead letters of the component, and for no more.
+func (f *fixture) deadLetters(component string, n int) []bus.DeadLetter {
+	f.Helper()
 	var ds []bus.DeadLetter
-	f.until("a dead letter of "+component, func() bool {
-		var err error
-		if ds, err = f.Bus.DeadLetters(f.ctx, component, 0); err != nil {
-			f.Fatalf("dead letters: %v", err)
-		}
-		return len(ds) > 0
+	f.until(fmt.Sprint(n, " dead letters of ", component), func() bool {
+		ds = f.letters(component)
+		return len(ds) >= n
 	})
-	if len(ds) != 1 {
-		f.Fatalf("want one dead letter, got %+v", ds)
+	if len(ds) != n {
+		f.Fatalf("want %d dead letters of %s, got %+v", n, component, ds)
 	}
-	return ds[0]
+	return ds
+}
+
+func (f *fixture) letters(component string) []bus.DeadLetter {
+	f.Helper()
+	ds, err := f.Bus.DeadLetters(f.ctx, component, 0)
+	if err != nil {
+		f.Fatalf("dead letters: %v", err)
+	}
+	return ds
 }
 
 // until waits for a condition that nothing announces.
@@ -242,6 +276,7 @@ func busGoroutines() string {
 	for i, g := range strings.Split(string(buf), "\n\n") {
 		// The first is this one; the servers of tests end with their tests.
 		if i == 0 || strings.Contains(g, "testing.tRunner") || strings.Contains(g, "bustest.(*Redis)") ||
+			strings.Contains(g, "bustest.(*NATS)") ||
 			strings.Contains(g, "bustest.(*Proxy)") {
 			continue
 		}

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,10 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	ctx, q, leave, err := b.join(ctx, &c)
+	if c.Instance == "" {
+		c.Instance = bus.NewID()
+	}
+	ctx, q, leave, err := b.join(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -29,11 +33,7 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 
 	var workers sync.WaitGroup
 	for range max(c.Concurrency, 1) {
-		workers.Go(func() {
-			for it := q.take(ctx); it != nil; it = q.take(ctx) {
-				b.handle(hctx, &c, q, it)
-			}
-		})
+		workers.Go(func() { b.work(ctx, hctx, &c, q) })
 	}
 	if ready != nil {
 		ready()
@@ -43,14 +43,20 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 }
 
 // join registers a consumer; its context also ends when the bus is closed.
-func (b *Bus) join(ctx context.Context, c *bus.Consumer) (context.Context, *queue, func(), error) {
+func (b *Bus) join(ctx context.Context, c bus.Consumer) (context.Context, *queue, func(), error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return nil, nil, nil, bus.ErrClosed
 	}
 	q := b.queue(c.Component)
-	q.topics = append([]string(nil), c.Topics...)
+	c.Topics = slices.Clone(c.Topics)
+	c.Handler = nil
+	q.consumer = c
+	q.consumers++
+	q.exorcise()
+	q.letIn() // it may have raised the limit
+	clear(b.subscribers)
 	ctx, cancel := context.WithCancel(ctx)
 	key := b.next
 	b.next++
@@ -60,98 +66,118 @@ func (b *Bus) join(ctx context.Context, c *bus.Consumer) (context.Context, *queu
 		cancel()
 		b.mu.Lock()
 		delete(b.consumers, key)
+		if q.consumers--; q.consumers == 0 && !b.closed {
+			q.hauntAll(time.Now())
+		}
 		b.mu.Unlock()
 		b.running.Done()
 	}, nil
 }
 
-func (b *Bus) handle(ctx context.Context, c *bus.Consumer, q *queue, it *item) {
-	m, err := bus.Decode(it.body)
-	if err != nil { // it was encoded here: a bug, but no reason to lose it
-		m, err = bus.Message{ID: it.id}, bus.Permanent(err)
-	}
-	m.RetryCount = it.retries
-	if !b.begin(q, it, &m) {
-		return
-	}
-	var outputs []envelope
-	if err == nil {
-		outputs, err = call(ctx, c, m)
-	}
-	b.settle(ctx, c, q, it, m, outputs, err)
+// delivery is one call of a handler.
+type delivery struct {
+	instance string
+	message  bus.Message // as the handler gets it
+	began    time.Time
+	outputs  []*item
+	err      error
 }
 
-func call(ctx context.Context, c *bus.Consumer, m bus.Message) ([]envelope, error) {
-	outputs, err := c.Call(ctx, m)
-	if err != nil {
-		return nil, err
+// work handles messages until ctx is done. It finishes one and takes the next
+// with one lock of the mutex, for which all compete.
+func (b *Bus) work(ctx, handler context.Context, c *bus.Consumer, q *queue) {
+	var now time.Time
+	b.mu.Lock()
+	for {
+		it, waited := q.take(ctx)
+		if it == nil {
+			b.mu.Unlock()
+			return
+		}
+		if waited || now.IsZero() {
+			now = time.Now()
+		}
+		d := delivery{instance: c.Instance, began: now, message: it.message}
+		d.message.RetryCount = it.retries
+		c.Refine(&d.message)
+		handle, logs := b.begin(q, it, &d)
+		if handle {
+			b.mu.Unlock()
+			d.call(handler, c)
+			now = time.Now()
+			b.mu.Lock()
+			logs = b.settle(handler, q, it, &d, now)
+		}
+		if logs != nil {
+			b.mu.Unlock()
+			logs()
+			b.mu.Lock()
+		}
 	}
-	sealed, err := sealAll(outputs)
-	if err != nil {
-		return nil, bus.Permanent(err)
+}
+
+func (d *delivery) call(ctx context.Context, c *bus.Consumer) {
+	outputs, err := c.Call(ctx, d.message)
+	if err == nil && len(outputs) > 0 {
+		if d.outputs, err = seal(outputs, time.Now()); err != nil {
+			err = bus.Permanent(err)
+		}
 	}
-	return sealed, nil
+	d.err = err
 }
 
 // begin reports whether the message is to be handled: not if it was before, or
-// has waited too long.
-func (b *Bus) begin(q *queue, it *item, m *bus.Message) bool {
-	now := time.Now()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if q.isFinished(it.id, now) {
+// has waited too long. logs is as for settle. With b.mu held.
+func (b *Bus) begin(q *queue, it *item, d *delivery) (handle bool, logs func()) {
+	if q.finished.has(it.message.ID, d.began) {
 		q.remove(it)
-		b.shorter()
-		return false
+		return false, nil
 	}
-	if err := m.Expired(now.Sub(it.queued)); err != nil {
-		b.bury(q, it, *m, err, it.retries)
-		return false
+	if err := d.message.Expired(d.began.Sub(it.queued)); err != nil {
+		q.remove(it)
+		buried := b.bury(q, it, d, d.began, err)
+		return false, func() { b.logDead([]burial{buried}) }
 	}
 	if it.first.IsZero() {
-		it.first = now
+		it.first = d.began
 	}
-	if m.Mode == bus.AtMostOnce {
-		q.finish(it.id, now, b.opts.DedupWindow)
+	if it.message.Mode == bus.AtMostOnce {
+		q.finished.add(it.message.ID, d.began)
 	}
-	return true
+	return true, nil
 }
 
-// settle decides what becomes of a message that was handled.
-func (b *Bus) settle(ctx context.Context, c *bus.Consumer, q *queue, it *item, m bus.Message, outputs []envelope, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// settle decides what becomes of a message that was handled. It returns what
+// logs that, without the mutex, or nil. With b.mu held.
+func (b *Bus) settle(ctx context.Context, q *queue, it *item, d *delivery, now time.Time) (logs func()) {
 	switch {
-	case err == nil:
-		q.finish(it.id, time.Now(), b.opts.DedupWindow)
+	case d.err == nil:
+		if it.message.Mode != bus.AtMostOnce {
+			q.finished.add(it.message.ID, now)
+		}
+		q.handled++
+		b.trail.add(q, it, d, now, bus.Done)
 		q.remove(it)
-		b.route(outputs)
-		b.shorter()
-	case ctx.Err() != nil && m.Mode == bus.AtLeastOnce:
+		if diverted := b.route(d.outputs); len(diverted) > 0 {
+			return func() { b.logDead(diverted) }
+		}
+		return nil
+	case ctx.Err() != nil && it.message.Mode == bus.AtLeastOnce:
 		q.release(it)
-	case bus.IsPermanent(err) || m.LastAttempt():
-		b.bury(q, it, m, err, it.retries+1)
-	default:
-		delay := b.opts.Backoff.Delay(it.retries + 1)
-		b.opts.Log.Warn("message will be tried again", "component", c.Component, "message_id", m.ID,
+		return nil
+	case bus.IsPermanent(d.err) || d.message.LastAttempt():
+		q.remove(it)
+		buried := b.bury(q, it, d, now, d.err)
+		return func() { b.logDead([]burial{buried}) }
+	}
+	delay := b.opts.Backoff.Delay(it.retries + 1)
+	b.trail.add(q, it, d, now, bus.Retry)
+	q.retry(it, delay)
+	m, err := d.message, d.err
+	return func() {
+		b.opts.Log.Warn("message will be tried again", "component", q.name, "message_id", m.ID,
 			"session_id", m.SessionID, "error", err, "delay", delay, "stack", stack(err))
-		q.retry(it, delay)
 	}
-}
-
-// bury puts a message to the dead letters. With b.mu held.
-func (b *Bus) bury(q *queue, it *item, m bus.Message, err error, attempts int) {
-	now := time.Now()
-	first := it.first
-	if first.IsZero() {
-		first = now
-	}
-	q.remove(it)
-	q.bury(bus.DeadLetter{Message: m, Target: q.name, Error: err.Error(), Attempts: attempts,
-		First: first.UTC(), Last: now.UTC()}, b.opts.DeadLimit)
-	b.opts.Log.Error("message failed for good", "component", q.name, "message_id", m.ID,
-		"session_id", m.SessionID, "attempts", attempts, "error", err, "stack", stack(err))
-	b.shorter()
 }
 
 func stack(err error) string {

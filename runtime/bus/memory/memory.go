@@ -4,12 +4,16 @@
 // A component's queue is a set of lanes, one for each session, of which only
 // the first message is handled or waits for its retry: so the messages of a
 // session keep their order across replicas and retries.
+//
+// A message is checked and its payload copied once, when it is published. From
+// then on all who get it share that copy, and must not change it.
+//
+// Nothing is thrown away for want of room: a queue with its limit, or with too
+// many dead letters, makes those wait who publish to it from outside.
 package memory
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -20,9 +24,9 @@ import (
 // Options of a bus; the zero value is good.
 type Options struct {
 	Backoff     bus.Backoff   // between the attempts of a message
-	DedupWindow time.Duration // in which a finished id isn't handled again; 5 min if 0
-	QueueLimit  int           // length of a queue at which Publish waits; 10,000 if 0
-	DeadLimit   int           // dead letters kept for each component; 1,000 if 0
+	DedupWindow time.Duration // in which a finished id isn't handled again; 5 min if 0, at most a million ids
+	QueueLimit  int           // as Consumer.QueueLimit, for components that don't say it; 10,000 if 0
+	DeadLimit   int           // dead letters of a component at which Publish to it waits; 100,000 if 0
 	Log         *slog.Logger
 }
 
@@ -31,16 +35,21 @@ type Bus struct {
 	opts    Options
 	inboxes *bus.Inboxes
 	running sync.WaitGroup // calls of Consume
+	done    chan struct{}  // closed by Close
 
-	mu        sync.Mutex
-	queues    map[string]*queue
-	gathered  map[string]*gathering
-	consumers map[int]context.CancelFunc
-	next      int           // key in consumers
-	changed   chan struct{} // closed when a queue gets shorter
-	dropped   int64
-	stopped   bool
-	closed    bool
+	mu          sync.Mutex
+	queues      map[string]*queue
+	subscribers map[string][]*queue // by topic, as far as asked for
+	gathered    map[string]*gathering
+	consumers   map[int]context.CancelFunc
+	next        int           // key in consumers
+	depth       int           // of all queues
+	empty       chan struct{} // where someone waits: closed when depth is 0
+	watchers    []*watcher
+	trail       trail
+	dropped     int64
+	stopped     bool
+	closed      bool
 }
 
 var _ bus.Bus = (*Bus)(nil)
@@ -54,18 +63,19 @@ func New(o Options) *Bus {
 		o.QueueLimit = 10_000
 	}
 	if o.DeadLimit <= 0 {
-		o.DeadLimit = 1_000
+		o.DeadLimit = 100_000
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Bus{
-		opts:      o,
-		inboxes:   bus.NewInboxes(bus.NewID()),
-		queues:    map[string]*queue{},
-		gathered:  map[string]*gathering{},
-		consumers: map[int]context.CancelFunc{},
-		changed:   make(chan struct{}),
+		opts:        o,
+		inboxes:     bus.NewInboxes(bus.NewID()),
+		done:        make(chan struct{}),
+		queues:      map[string]*queue{},
+		subscribers: map[string][]*queue{},
+		gathered:    map[string]*gathering{},
+		consumers:   map[int]context.CancelFunc{},
 	}
 }
 
@@ -73,16 +83,10 @@ func New(o Options) *Bus {
 func (b *Bus) queue(component string) *queue {
 	q := b.queues[component]
 	if q == nil {
-		q = newQueue(component, &b.mu)
+		q = newQueue(b, component)
 		b.queues[component] = q
 	}
 	return q
-}
-
-// shorter wakes those who wait for room or for the end. With b.mu held.
-func (b *Bus) shorter() {
-	close(b.changed)
-	b.changed = make(chan struct{})
 }
 
 // StopAccepting implements bus.Bus.
@@ -90,68 +94,58 @@ func (b *Bus) StopAccepting() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stopped = true
+	b.sendAway()
+}
+
+// sendAway lets all who wait for room see that it is in vain. With b.mu held.
+func (b *Bus) sendAway() {
+	for _, q := range b.queues {
+		for q.letIn() {
+		}
+	}
 }
 
 // Drain implements bus.Bus.
 func (b *Bus) Drain(ctx context.Context) (map[string]int64, error) {
 	for {
-		b.mu.Lock()
-		left := map[string]int64{}
-		for name, q := range b.queues {
-			if n := q.depth; n > 0 {
-				left[name] = int64(n)
-			}
-		}
-		changed := b.changed
-		b.mu.Unlock()
-		if len(left) == 0 {
-			return left, nil
+		left, empty, err := b.left()
+		if err != nil || len(left) == 0 {
+			return left, err
 		}
 		select {
-		case <-changed:
+		case <-empty:
+		case <-b.done:
 		case <-ctx.Done():
 			return left, nil
 		}
 	}
 }
 
-// Stats implements bus.Bus.
-func (b *Bus) Stats(context.Context) (map[string]bus.Stats, error) {
+// left returns what is in the queues, and a channel to wait on for the end.
+func (b *Bus) left() (left map[string]int64, empty <-chan struct{}, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := make(map[string]bus.Stats, len(b.queues))
+	if b.closed {
+		return nil, nil, bus.ErrClosed
+	}
+	left = map[string]int64{}
 	for name, q := range b.queues {
-		out[name] = bus.Stats{
-			Depth:    int64(q.depth),
-			InFlight: int64(q.inFlight),
-			Delayed:  int64(q.delayed),
-			Dead:     int64(len(q.dead)),
+		if q.depth > 0 {
+			left[name] = int64(q.depth)
 		}
 	}
-	return out, nil
+	if b.empty == nil {
+		b.empty = make(chan struct{})
+	}
+	return left, b.empty, nil
 }
 
-// DeadLetters implements bus.Bus.
-func (b *Bus) DeadLetters(_ context.Context, component string, limit int) ([]bus.DeadLetter, error) {
-	if limit <= 0 {
-		limit = 100
+// add counts messages in and out. With b.mu held.
+func (b *Bus) add(n int) {
+	if b.depth += n; b.depth == 0 && b.empty != nil {
+		close(b.empty)
+		b.empty = nil
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var out []bus.DeadLetter
-	if q := b.queues[component]; q != nil {
-		for i := len(q.dead) - 1; i >= 0 && len(out) < limit; i-- {
-			out = append(out, q.dead[i])
-		}
-	}
-	return out, nil
-}
-
-// Dropped implements bus.Bus.
-func (b *Bus) Dropped(context.Context) (int64, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.dropped, nil
 }
 
 // Healthy implements bus.Bus.
@@ -167,7 +161,11 @@ func (b *Bus) Healthy(context.Context) error {
 // Close implements bus.Bus.
 func (b *Bus) Close() error {
 	b.mu.Lock()
-	b.closed = true
+	if !b.closed {
+		b.closed = true
+		close(b.done)
+		b.sendAway()
+	}
 	for _, cancel := range b.consumers {
 		cancel()
 	}
@@ -184,46 +182,4 @@ func (b *Bus) Close() error {
 		g.expire.Stop()
 	}
 	return nil
-}
-
-// gathering is the parts of one key; it goes when its timer fires.
-type gathering struct {
-	parts  map[string]json.RawMessage
-	expire *time.Timer
-}
-
-// Gather implements bus.Bus.
-func (b *Bus) Gather(_ context.Context, key, part string, value json.RawMessage, ttl time.Duration) (map[string]json.RawMessage, error) {
-	if ttl <= 0 {
-		return nil, fmt.Errorf("gather %q: ttl is %s: want more than 0", key, ttl)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return nil, bus.ErrClosed
-	}
-	g := b.gathered[key]
-	if g == nil {
-		g = &gathering{parts: map[string]json.RawMessage{}}
-		b.gathered[key] = g
-	} else {
-		g.expire.Stop()
-	}
-	var timer *time.Timer
-	timer = time.AfterFunc(ttl, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if g.expire == timer { // else it was renewed meanwhile
-			delete(b.gathered, key)
-		}
-	})
-	g.expire = timer
-	if _, ok := g.parts[part]; !ok {
-		g.parts[part] = append(json.RawMessage(nil), value...)
-	}
-	out := make(map[string]json.RawMessage, len(g.parts))
-	for k, v := range g.parts {
-		out[k] = append(json.RawMessage(nil), v...)
-	}
-	return out, nil
 }

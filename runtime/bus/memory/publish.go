@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"time"
@@ -8,120 +9,172 @@ import (
 	"woodwork.dev/ww/runtime/bus"
 )
 
-// envelope is a message in its wire form, so that sender and receiver share
-// nothing and every backend refuses the same messages.
-type envelope struct {
-	message bus.Message // without its payload
-	body    []byte
-}
-
-func seal(m bus.Message) (envelope, error) {
-	body, err := bus.Encode(&m)
-	m.Payload = nil
-	return envelope{m, body}, err
-}
-
-func sealAll(ms []bus.Message) ([]envelope, error) {
-	now := time.Now()
-	out := make([]envelope, len(ms))
-	for i, m := range ms {
-		m.Prepare(now)
-		var err error
-		if out[i], err = seal(m); err != nil {
+// seal makes messages that nobody else holds.
+func seal(ms []bus.Message, now time.Time) ([]*item, error) {
+	out := make([]*item, len(ms))
+	for i := range ms {
+		it := &item{message: ms[i], queued: now, retries: ms[i].RetryCount}
+		it.message.Prepare(now)
+		if err := bus.Seal(&it.message); err != nil {
 			return nil, err
 		}
+		out[i] = it
 	}
 	return out, nil
 }
 
 // Publish implements bus.Bus.
 func (b *Bus) Publish(ctx context.Context, ms ...bus.Message) error {
-	envelopes, err := sealAll(ms)
+	items, err := seal(ms, time.Now())
 	if err != nil {
 		return err
 	}
-	if _, ok := ctx.Deadline(); !ok {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	w, err := b.offer(ctx, items, nil)
+	if err != nil || w == nil {
+		return err
+	}
+	if _, ok := ctx.Deadline(); !ok { // a context costs more than the rest: only who waits has one
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, bus.DefaultPublishWait)
 		defer cancel()
 	}
-	for {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("publish: %w", err)
-		}
-		full, changed, err := b.tryPublish(ctx, envelopes)
-		if err != nil || full == "" {
-			return err
-		}
+	for w != nil && err == nil {
 		select {
-		case <-changed:
+		case <-w.turn:
+			w, err = b.offer(ctx, items, w)
 		case <-ctx.Done():
-			return fmt.Errorf("publish: the queue of %q is full (%d messages): %w", full, b.opts.QueueLimit, ctx.Err())
+			return b.giveUp(ctx, w)
 		}
 	}
+	return err
 }
 
-// tryPublish queues all envelopes, or none and returns the name of the queue
-// that is full. What handlers send always fits: they would wait for each other.
-func (b *Bus) tryPublish(ctx context.Context, envelopes []envelope) (full string, changed <-chan struct{}, err error) {
-	inside := bus.InHandler(ctx)
+// waiter is one who waits for room in a queue.
+type waiter struct {
+	queue *queue
+	place *list.Element
+	turn  chan struct{}
+}
+
+// wait takes a place among those who wait: the first one for who was let in
+// and found that another had been faster.
+func (q *queue) wait(from *waiter) *waiter {
+	w := &waiter{queue: q, turn: make(chan struct{})}
+	if from != nil && from.queue == q {
+		w.place = q.room.PushFront(w.turn)
+	} else {
+		w.place = q.room.PushBack(w.turn)
+	}
+	return w
+}
+
+// offer queues all items, or none and returns who waits. from is who did
+// before. What handlers send always fits: they would wait for each other.
+func (b *Bus) offer(ctx context.Context, items []*item, from *waiter) (*waiter, error) {
+	w, diverted, err := b.tryOffer(bus.InHandler(ctx), items, from)
+	b.logDead(diverted)
+	return w, err
+}
+
+func (b *Bus) tryOffer(inside bool, items []*item, from *waiter) (*waiter, []burial, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case b.closed && !inside:
-		return "", nil, bus.ErrClosed
-	case b.stopped && !inside:
-		return "", nil, bus.ErrStopped
+	if from != nil { // what room it doesn't use is another's
+		defer from.queue.letIn()
 	}
-	if !inside {
-		for _, e := range envelopes {
-			for _, name := range b.receivers(e) {
-				if b.queue(name).depth >= b.opts.QueueLimit {
-					return name, b.changed, nil
-				}
+	switch {
+	case inside:
+	case b.closed:
+		return nil, nil, bus.ErrClosed
+	case b.stopped:
+		return nil, nil, bus.ErrStopped
+	default:
+		if q := b.full(items); q != nil {
+			return q.wait(from), nil, nil
+		}
+	}
+	if from != nil {
+		now := time.Now()
+		for _, it := range items {
+			it.queued = now
+		}
+	}
+	return nil, b.route(items), nil
+}
+
+func (b *Bus) giveUp(ctx context.Context, w *waiter) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w.queue.room.Remove(w.place) // nothing where it was let in meanwhile
+	w.queue.letIn()
+	return fmt.Errorf("publish: %w (gave up: %w)", w.queue.errFull(), ctx.Err())
+}
+
+// full returns a queue that has no room for one of the items. With b.mu held.
+func (b *Bus) full(items []*item) *queue {
+	for _, it := range items {
+		for _, q := range b.receivers(&it.message) {
+			if q.full() {
+				return q
 			}
 		}
 	}
-	b.route(envelopes)
-	return "", nil, nil
+	return nil
 }
 
-// receivers are the components that get e. With b.mu held.
-func (b *Bus) receivers(e envelope) []string {
-	if e.message.Pattern == bus.PointToPoint {
-		if bus.IsInbox(e.message.Target) {
+// receivers are the queues that get m: none for an inbox. With b.mu held.
+func (b *Bus) receivers(m *bus.Message) []*queue {
+	if m.Pattern == bus.PointToPoint {
+		if bus.IsInbox(m.Target) {
 			return nil
 		}
-		return []string{e.message.Target}
+		return b.queue(m.Target).itself[:]
 	}
-	var out []string
-	for name, q := range b.queues {
-		if bus.MatchAny(q.topics, e.message.Type) {
-			out = append(out, name)
+	out, ok := b.subscribers[m.Type]
+	if !ok {
+		for _, q := range b.queues {
+			if bus.MatchAny(q.consumer.Topics, m.Type) {
+				out = append(out, q)
+			}
 		}
+		if len(b.subscribers) >= 10_000 { // topics without end
+			clear(b.subscribers)
+		}
+		b.subscribers[m.Type] = out
 	}
 	return out
 }
 
-// route puts the envelopes where they go. With b.mu held.
-func (b *Bus) route(envelopes []envelope) {
-	now := time.Now()
-	for _, e := range envelopes {
-		if bus.IsInbox(e.message.Target) && e.message.Pattern == bus.PointToPoint {
-			if m, err := bus.Decode(e.body); err == nil { // it was encoded here
-				b.inboxes.Deliver(m)
-			}
+// route puts items where they go, and returns those that went to the dead
+// letters instead. With b.mu held.
+func (b *Bus) route(items []*item) (diverted []burial) {
+	for _, it := range items {
+		m := &it.message
+		b.show(m)
+		if m.Pattern == bus.PointToPoint && bus.IsInbox(m.Target) {
+			b.inboxes.Deliver(*m)
 			continue
 		}
-		names := b.receivers(e)
-		if len(names) == 0 {
+		queues := b.receivers(m)
+		if len(queues) == 0 {
 			b.dropped++
 		}
-		for _, name := range names {
-			b.queue(name).push(&item{id: e.message.ID, session: e.message.SessionID,
-				body: e.body, queued: now, retries: e.message.RetryCount})
+		for i, q := range queues {
+			one := it
+			if i > 0 {
+				one = &item{message: it.message, queued: it.queued, retries: it.retries}
+			}
+			if q.diverts() {
+				diverted = append(diverted, b.bury(q, one, &delivery{began: one.queued}, one.queued, q.errFull()))
+				continue
+			}
+			q.push(one)
 		}
 	}
+	return diverted
 }
 
 // Request implements bus.Bus.

@@ -1,7 +1,10 @@
 package memory
 
 import (
+	"container/list"
 	"context"
+	"fmt"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -10,102 +13,136 @@ import (
 
 // item is a message in a queue.
 type item struct {
-	id, session string
-	body        []byte
-	queued      time.Time
-	first       time.Time // when it was first tried
-	retries     int
-	lane        *lane
+	message bus.Message // as it was published
+	queued  time.Time
+	first   time.Time // when it was first tried
+	retries int
+	lane    *lane
+	next    *item // in its lane
 }
 
 // lane is the messages of one session, in order.
 type lane struct {
-	key   string
-	items []*item
-	timer *time.Timer // of the first one's retry
+	key         uint64
+	first, last *item
+	timer       *time.Timer // of the first one's retry
+	next        *lane       // among those that are ready
 }
 
 // queue is what one component has to handle. The mutex of its bus guards it.
 type queue struct {
-	name     string
-	work     sync.Cond // a lane became ready
-	topics   []string
-	lanes    map[string]*lane
-	ready    []*lane // whose first message can be handled now, oldest first
-	depth    int
-	inFlight int
-	delayed  int
-	dead     []bus.DeadLetter
+	bus    *Bus
+	itself [1]*queue // a list with this one
+	name   string
+	work   sync.Cond // a lane became ready
+	room   list.List // of chan struct{}: who waits to publish, first come first
+	lanes  map[uint64]*lane
 
-	finished map[string]time.Time // when it is forgotten, by id
-	order    []string             // ids in finished, oldest first
+	// Lanes whose first message can be handled now, oldest first.
+	readyFirst, readyLast *lane
+
+	depth, inFlight, delayed int
+	handled, retried, buried int64
+	sessions, alone          maphash.Seed // of the keys of lanes
+	finished                 window
+	dead                     []bus.DeadLetter // oldest first
+	consumers                int
+	consumer                 bus.Consumer // what the last one said of all messages
+	ghost                    *time.Timer  // where there are no consumers: when the next message expires
+	ghostDue                 time.Time
+	ghostTurn                int // grows with every timer
 }
 
-func newQueue(name string, mu *sync.Mutex) *queue {
-	return &queue{name: name, work: sync.Cond{L: mu}, lanes: map[string]*lane{}, finished: map[string]time.Time{}}
+func newQueue(b *Bus, name string) *queue {
+	q := &queue{bus: b, name: name, work: sync.Cond{L: &b.mu}, lanes: map[uint64]*lane{},
+		sessions: maphash.MakeSeed(), alone: maphash.MakeSeed(), finished: newWindow(b.opts.DedupWindow)}
+	q.itself[0] = q
+	return q
+}
+
+// key says which lane a message is on. One without a session has its own, but
+// for those with its id. Two sessions on one lane only wait for each other.
+func (q *queue) key(m *bus.Message) uint64 {
+	if m.SessionID == "" {
+		return maphash.String(q.alone, m.ID)
+	}
+	return maphash.String(q.sessions, m.SessionID)
 }
 
 func (q *queue) push(it *item) {
-	// A message without a session has a lane of its own; NUL keeps the two apart.
-	key := it.session
-	if key == "" {
-		key = "\x00" + it.id
-	}
+	key := q.key(&it.message)
 	l := q.lanes[key]
 	if l == nil {
-		l = &lane{key: key}
+		l = &lane{key: key, first: it, last: it}
 		q.lanes[key] = l
+		q.wake(l)
+	} else {
+		l.last.next = it
+		l.last = it
 	}
 	it.lane = l
-	l.items = append(l.items, it)
 	q.depth++
-	if len(l.items) == 1 {
-		q.wake(l)
+	q.bus.add(1)
+	if q.consumers == 0 {
+		q.haunt(it)
 	}
 }
 
+// wake puts a lane behind those that are ready.
 func (q *queue) wake(l *lane) {
-	q.ready = append(q.ready, l)
+	if q.readyFirst == nil {
+		q.readyFirst = l
+	} else {
+		q.readyLast.next = l
+	}
+	q.readyLast = l
 	q.work.Signal()
 }
 
-// take waits for a message and returns it, or nil once ctx is done.
-func (q *queue) take(ctx context.Context) *item {
-	q.work.L.Lock()
-	defer q.work.L.Unlock()
+// take waits for a message and returns it, or nil once ctx is done; waited is
+// true if there was none at first.
+func (q *queue) take(ctx context.Context) (it *item, waited bool) {
 	for ctx.Err() == nil {
-		if len(q.ready) > 0 {
-			l := q.ready[0]
-			q.ready[0] = nil
-			q.ready = q.ready[1:]
+		if l := q.readyFirst; l != nil {
+			q.readyFirst, l.next = l.next, nil
 			q.inFlight++
-			return l.items[0]
+			return l.first, waited
 		}
+		waited = true
 		q.work.Wait()
 	}
 	// A signal that woke this one is for another.
 	q.work.Signal()
-	return nil
+	return nil, waited
 }
 
-// remove takes a handled message away for good.
+// remove takes a message that was taken away for good.
 func (q *queue) remove(it *item) {
 	q.inFlight--
-	q.depth--
-	l := it.lane
-	l.items[0] = nil
-	l.items = l.items[1:]
-	if len(l.items) == 0 {
-		delete(q.lanes, l.key)
-		return
+	q.forget(it.lane)
+	if it.lane.first != nil {
+		q.wake(it.lane)
 	}
-	q.wake(l)
+}
+
+// forget takes the first message off a lane.
+func (q *queue) forget(l *lane) {
+	q.depth--
+	q.bus.add(-1)
+	if l.first = l.first.next; l.first == nil {
+		delete(q.lanes, l.key)
+	}
+	q.letIn()
 }
 
 // release gives a message back as if it had not been taken.
 func (q *queue) release(it *item) {
 	q.inFlight--
-	q.ready = append([]*lane{it.lane}, q.ready...)
+	l := it.lane
+	if l.next = q.readyFirst; l.next == nil {
+		q.readyLast = l
+	}
+	q.readyFirst = l
 	q.work.Signal()
 }
 
@@ -113,15 +150,20 @@ func (q *queue) release(it *item) {
 func (q *queue) retry(it *item, delay time.Duration) {
 	q.inFlight--
 	q.delayed++
+	q.retried++
 	it.retries++
 	l := it.lane
-	l.timer = time.AfterFunc(delay, func() {
-		q.work.L.Lock()
-		defer q.work.L.Unlock()
-		l.timer = nil
-		q.delayed--
-		q.wake(l)
+	var timer *time.Timer
+	timer = time.AfterFunc(delay, func() {
+		q.bus.mu.Lock()
+		defer q.bus.mu.Unlock()
+		if l.timer == timer { // else the message expired meanwhile
+			l.timer = nil
+			q.delayed--
+			q.wake(l)
+		}
 	})
+	l.timer = timer
 }
 
 func (q *queue) stopTimers() {
@@ -130,28 +172,43 @@ func (q *queue) stopTimers() {
 			l.timer.Stop()
 		}
 	}
+	q.exorcise()
 }
 
-// finish remembers that an id was handled, and forgets old ones.
-func (q *queue) finish(id string, now time.Time, window time.Duration) {
-	if _, ok := q.finished[id]; !ok {
-		q.order = append(q.order, id)
+// limit is how many messages bar those who publish from outside.
+func (q *queue) limit() int {
+	if q.consumer.QueueLimit > 0 {
+		return q.consumer.QueueLimit
 	}
-	q.finished[id] = now.Add(window)
-	for len(q.order) > 0 && now.After(q.finished[q.order[0]]) {
-		delete(q.finished, q.order[0])
-		q.order = q.order[1:]
-	}
+	return q.bus.opts.QueueLimit
 }
 
-func (q *queue) isFinished(id string, now time.Time) bool {
-	until, ok := q.finished[id]
-	return ok && !now.After(until)
+// diverts reports whether a message goes to the dead letters for want of room.
+func (q *queue) diverts() bool {
+	return q.consumer.Overflow == bus.Divert && q.consumer.QueueLimit > 0 && q.depth >= q.consumer.QueueLimit
 }
 
-func (q *queue) bury(d bus.DeadLetter, limit int) {
-	q.dead = append(q.dead, d)
-	if n := len(q.dead) - limit; n > 0 {
-		q.dead = append(q.dead[:0], q.dead[n:]...)
+// full reports whether there is no room for those who publish from outside.
+func (q *queue) full() bool {
+	return len(q.dead) >= q.bus.opts.DeadLimit || q.depth >= q.limit() && !q.diverts()
+}
+
+// errFull says what someone waited for in vain.
+func (q *queue) errFull() error {
+	if n := len(q.dead); n >= q.bus.opts.DeadLimit {
+		return fmt.Errorf("%w: %q has %d dead letters: requeue or discard them", bus.ErrFull, q.name, n)
 	}
+	return fmt.Errorf("%w: that of %q has its limit of %d messages", bus.ErrFull, q.name, q.limit())
+}
+
+// letIn tells the first of those who wait for room, where there is some or
+// where waiting is in vain. It reports whether there was one. Who is let in
+// calls it again after having published, or after giving up.
+func (q *queue) letIn() bool {
+	e := q.room.Front()
+	if e == nil || !q.bus.stopped && !q.bus.closed && q.full() {
+		return false
+	}
+	close(q.room.Remove(e).(chan struct{}))
+	return true
 }

@@ -2,133 +2,216 @@ package redis
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"woodwork.dev/ww/runtime/bus"
 )
 
-// record is one thing that a publish does on the server: an envelope to a
-// component's queue, to an inbox, or, without a stream, a message that nobody
-// wants.
-type record struct {
-	stream    string
-	component string // empty for an inbox
-	body      []byte
-}
-
 // flusher sends what several goroutines publish at the same time in one round
-// trip: what comes while one is under way goes with the next.
+// trip.
 type flusher struct {
-	client *redis.Client
-	keys   keyspace
-	in     chan commit
+	bus    *Bus
+	batch  *batcher[*commit]
+	queues map[string]*[partitions]string // streams of components that are in the set of queues
 }
 
+// commit is what one caller sends. It is the flusher's from send until its
+// result.
 type commit struct {
-	records []record
-	result  chan<- error // with room for it
+	messages []outgoing
+	one      [1]outgoing // messages, where it is one
+	result   chan error  // with room for one
 }
 
-const (
-	batchRecords = 128
-	batchBytes   = 1 << 20
-)
-
-func newFlusher(c *redis.Client, k keyspace) *flusher {
-	return &flusher{client: c, keys: k, in: make(chan commit)}
+func newFlusher(b *Bus) *flusher {
+	size := func(c *commit) (n, bytes int) {
+		for i := range c.messages {
+			bytes += len(c.messages[i].body)
+		}
+		return len(c.messages), bytes
+	}
+	return &flusher{bus: b, batch: newBatcher(0.25, time.Millisecond, false, size), queues: map[string]*[partitions]string{}}
 }
 
-// send returns when the server has the records. After an error it may have some.
-func (f *flusher) send(ctx context.Context, done <-chan struct{}, records []record) error {
-	result := make(chan error, 1)
+// send returns when the server has the messages. After an error it may have
+// some; c may be sent again unless ctx is done.
+func (f *flusher) send(ctx context.Context, done <-chan struct{}, c *commit) error {
+	f.batch.add(c, false)
 	select {
-	case f.in <- commit{records, result}:
+	case err := <-c.result:
+		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-done:
 		return bus.ErrClosed
 	}
-	select {
-	case err := <-result: // once taken, it is answered
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // run works until done is closed.
 func (f *flusher) run(ctx context.Context, done <-chan struct{}) {
-	known := map[string]bool{} // components that are in the set of queues
-	for {
-		select {
-		case first := <-f.in:
-			if !f.commit(ctx, f.collect(first), known) {
-				clear(known) // the server may have lost what it had
-			}
-		case <-done:
-			return
-		}
-	}
+	f.batch.run(done, func(batch []*commit) { f.deliver(ctx, batch) })
 }
 
-// collect adds to first what others want to send by now.
-func (f *flusher) collect(first commit) []commit {
-	batch := []commit{first}
-	for n, size := count(first); n < batchRecords && size < batchBytes; {
-		select {
-		case c := <-f.in:
-			batch = append(batch, c)
-			dn, dsize := count(c)
-			n, size = n+dn, size+dsize
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-func count(c commit) (n, size int) {
-	for _, r := range c.records {
-		size += len(r.body)
-	}
-	return len(c.records), size
-}
-
-func (f *flusher) commit(ctx context.Context, batch []commit, known map[string]bool) (ok bool) {
+// deliver sends a batch by the routes that are known, and once more what they
+// missed.
+func (f *flusher) deliver(ctx context.Context, batch []*commit) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	pipe := f.client.Pipeline()
-	cmds := make([][]redis.Cmder, len(batch))
+	errs := make([]error, len(batch))
+	r := f.bus.known()
+	for {
+		version, err := f.exec(ctx, r, batch, errs)
+		if err == nil && version != r.version {
+			if r, err = f.bus.loadRoutes(ctx); err == nil {
+				continue
+			}
+		}
+		if err == nil {
+			err = f.countDropped(ctx, batch, errs)
+		}
+		if err != nil { // the server may have lost what it had
+			clear(f.queues)
+			f.bus.routes.Store(unknown)
+		}
+		for i, c := range batch {
+			if errs[i] == nil {
+				errs[i] = err
+			}
+			c.result <- errs[i]
+		}
+		return
+	}
+}
+
+// exec is one round trip. It returns the version of the routes on the server,
+// and an error where it is not known what arrived.
+func (f *flusher) exec(ctx context.Context, r *routes, batch []*commit, errs []error) (string, error) {
+	pipe := f.bus.client.Pipeline()
+	version := pipe.Get(ctx, f.bus.keys.version())
+	sent := make([]sending, 0, len(batch))
 	for i, c := range batch {
-		for _, r := range c.records {
-			cmds[i] = append(cmds[i], f.queue(ctx, pipe, r, known)...)
+		for j := range c.messages {
+			if errs[i] == nil {
+				sent = f.queue(ctx, pipe, r, i, &c.messages[j], sent)
+			}
 		}
 	}
 	_, pipeErr := pipe.Exec(ctx)
-	for i, c := range batch {
-		var err error
-		for _, cmd := range cmds[i] {
-			if err = cmd.Err(); err != nil {
-				break
-			}
-		}
-		c.result <- err
+	if err := version.Err(); err != nil && err != redis.Nil {
+		return "", err
 	}
-	return pipeErr == nil
+	for _, s := range sent {
+		if err := s.outcome(r); err != nil {
+			errs[s.commit] = err
+			if !errors.Is(err, bus.ErrFull) {
+				f.bus.routes.Store(unknown) // the server may have lost what it had
+			}
+			continue
+		}
+		if s.receiver == "" {
+			s.message.tailed = true
+		} else {
+			s.message.arrived = append(s.message.arrived, s.receiver)
+		}
+	}
+	_ = pipeErr // that of the first command that failed: each has its own
+	return versionOf(version), nil
 }
 
-func (f *flusher) queue(ctx context.Context, pipe redis.Pipeliner, r record, known map[string]bool) []redis.Cmder {
-	if r.stream == "" {
-		return []redis.Cmder{pipe.Incr(ctx, f.keys.dropped())}
+// sending is a message in a pipeline.
+type sending struct {
+	commit   int
+	message  *outgoing
+	receiver string // empty for the copy that watchers get
+	cmd      redis.Cmder
+}
+
+func (s *sending) outcome(r *routes) error {
+	if err := s.cmd.Err(); err != nil {
+		return err
 	}
-	add := pipe.XAdd(ctx, &redis.XAddArgs{Stream: r.stream, Values: []any{"m", r.body}})
-	switch {
-	case r.component == "":
-		return []redis.Cmder{add, pipe.Expire(ctx, r.stream, inboxTTL)}
-	case known[r.component]:
-		return []redis.Cmder{add}
+	if limited, ok := s.cmd.(*redis.Cmd); ok {
+		if n, err := limited.Int(); err == nil && n == 0 {
+			return &fullError{s.receiver, r.subs[s.receiver].Limit}
+		}
 	}
-	known[r.component] = true
-	return []redis.Cmder{add, pipe.SAdd(ctx, f.keys.queues(), r.component)}
+	return nil
+}
+
+// queue adds what is to be sent for a message that hasn't arrived yet.
+func (f *flusher) queue(ctx context.Context, pipe redis.Pipeliner, r *routes, commit int, o *outgoing, sent []sending) []sending {
+	if r.tailing && !o.tailed {
+		cmd := redis.NewStringCmd(ctx, "xadd", f.bus.keys.tail(), "maxlen", "~", "1000", "*", "m", o.body)
+		_ = pipe.Process(ctx, cmd) // it only collects
+		sent = append(sent, sending{commit, o, "", cmd})
+	}
+	if o.message.Pattern == bus.PointToPoint {
+		if len(o.arrived) == 0 {
+			sent = append(sent, sending{commit, o, o.message.Target, f.add(ctx, pipe, r, o.message.Target, o)})
+		}
+	} else {
+		for _, receiver := range r.subscribers(o.message.Type) {
+			if !o.reached(receiver) {
+				sent = append(sent, sending{commit, o, receiver, f.add(ctx, pipe, r, receiver, o)})
+			}
+		}
+	}
+	return sent
+}
+
+func (f *flusher) add(ctx context.Context, pipe redis.Pipeliner, r *routes, receiver string, o *outgoing) redis.Cmder {
+	keys := f.bus.keys
+	if instance, _, ok := bus.ParseInbox(receiver); ok {
+		cmd := xadd(ctx, keys.inbox(instance), o.body)
+		_ = pipe.Process(ctx, cmd)
+		pipe.Expire(ctx, keys.inbox(instance), inboxTTL)
+		return cmd
+	}
+	if s := r.subs[receiver]; s.Limit > 0 && (!o.unlimited || s.Overflow == bus.Divert) {
+		inbox, reply := errorReply(&o.message, receiver, errFull(s.Limit))
+		return f.bus.scripts.add.EvalSha(ctx, pipe, []string{keys.version()}, string(keys),
+			receiver, partition(&o.message), o.body, s.Limit, flag(s.Overflow == bus.Divert), inbox, reply)
+	}
+	streams := f.queues[receiver]
+	if streams == nil {
+		streams = new([partitions]string)
+		for p := range streams {
+			streams[p] = keys.stream(receiver, p)
+		}
+		f.queues[receiver] = streams
+		pipe.SAdd(ctx, keys.queues(), receiver)
+	}
+	cmd := xadd(ctx, streams[partition(&o.message)], o.body)
+	_ = pipe.Process(ctx, cmd)
+	return cmd
+}
+
+func xadd(ctx context.Context, stream string, body []byte) *redis.StringCmd {
+	return redis.NewStringCmd(ctx, "xadd", stream, "*", "m", body)
+}
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// countDropped counts messages on topics that nobody wants.
+func (f *flusher) countDropped(ctx context.Context, batch []*commit, errs []error) error {
+	dropped := int64(0)
+	for i, c := range batch {
+		for j := range c.messages {
+			if errs[i] == nil && len(c.messages[j].arrived) == 0 {
+				dropped++
+			}
+		}
+	}
+	if dropped == 0 {
+		return nil
+	}
+	return f.bus.client.IncrBy(ctx, f.bus.keys.dropped(), dropped).Err()
 }

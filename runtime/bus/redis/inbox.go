@@ -35,7 +35,7 @@ func (b *Bus) listen(ctx context.Context) error {
 	return nil
 }
 
-func (b *Bus) readInbox(ctx context.Context, client *redis.Client) {
+func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient) {
 	last, failures := "0", 0
 	for ctx.Err() == nil {
 		entries, err := readFrom(ctx, client, b.keys.inbox(b.instance), last)
@@ -56,7 +56,7 @@ func (b *Bus) readInbox(ctx context.Context, client *redis.Client) {
 	b.dropInbox(ctx)
 }
 
-func readFrom(ctx context.Context, client *redis.Client, stream, last string) ([]redis.XMessage, error) {
+func readFrom(ctx context.Context, client redis.UniversalClient, stream, last string) ([]redis.XMessage, error) {
 	const block = time.Second
 	ctx, cancel := context.WithTimeout(ctx, block+attemptTimeout)
 	defer cancel()

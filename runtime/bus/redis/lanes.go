@@ -1,87 +1,128 @@
 package redis
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
-// spare is how many messages a replica may hold that wait behind another one
-// of their session, beyond those being handled.
-const spare = 64
+// perLane is how many messages of one session a replica holds. More of them
+// would keep it from those of other sessions.
+const perLane = 32
 
-// lanes runs work one after another for each key and bounds how many keys are
-// worked on at the same time. One goroutine waits and adds.
+// lanes handles entries one after another for each key and, for all keys
+// together, so many at the same time.
 type lanes struct {
 	limit   int
-	changed chan struct{} // a lane ended
+	handle  func(*entry)
+	again   func(*part) // what was refused can come again
 	running sync.WaitGroup
 
 	mu      sync.Mutex
-	waiting map[string][]func() // by key of each lane at work: what comes next
-	held    int
+	lanes   map[laneKey]*lane
+	ready   []*lane // that have work and no worker, the one that waits longest first
+	free    []*lane // to be used again
+	workers int
+	busy    int
 	stopped bool
 }
 
-func newLanes(limit int) *lanes {
-	return &lanes{limit: limit, changed: make(chan struct{}, 1), waiting: map[string][]func(){}}
+// laneKey is what has an order: a session, or else the copies of a message.
+type laneKey struct {
+	kind byte // 's', 'm', or 'e' for an entry that can't be read
+	name string
 }
 
-// wait returns how many pieces of work may be added, at least one, or 0 once
-// ctx is done.
-func (l *lanes) wait(ctx context.Context) int {
-	for ctx.Err() == nil {
-		if n := l.free(); n > 0 {
-			return n
-		}
-		select {
-		case <-l.changed:
-		case <-ctx.Done():
-		}
-	}
-	return 0
+type lane struct {
+	key     laneKey
+	work    []*entry
+	full    bool  // add refuses
+	refused *part // where, since the last time that all was handled
 }
 
-func (l *lanes) free() int {
+func newLanes(limit int, handle func(*entry), again func(*part)) *lanes {
+	return &lanes{limit: limit, handle: handle, again: again, lanes: map[laneKey]*lane{}}
+}
+
+// add has e handled after all that was added with the same key. It refuses
+// where too much waits there, and goes on refusing until nothing does: then it
+// calls again.
+func (l *lanes) add(key laneKey, e *entry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return min(l.limit-len(l.waiting), l.limit+spare-l.held)
+	at := l.lanes[key]
+	switch {
+	case l.stopped:
+		return true
+	case at == nil:
+		at = l.lane(key)
+		l.lanes[key] = at
+		l.ready = append(l.ready, at)
+	case at.full || len(at.work) >= perLane:
+		at.full, at.refused = true, e.part
+		return false
+	}
+	at.work = append(at.work, e)
+	if l.workers < l.limit && l.workers < len(l.ready)+l.busy {
+		l.workers++
+		l.running.Go(l.run)
+	}
+	return true
 }
 
-// add runs f after all that was added with the same key.
-func (l *lanes) add(key string, f func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.held++
-	if next, ok := l.waiting[key]; ok {
-		l.waiting[key] = append(next, f)
-		return
+func (l *lanes) lane(key laneKey) *lane {
+	n := len(l.free)
+	if n == 0 {
+		return &lane{key: key}
 	}
-	l.waiting[key] = nil
-	l.running.Go(func() {
-		for f != nil {
-			f()
-			f = l.next(key)
-		}
-	})
+	at := l.free[n-1]
+	l.free = l.free[:n-1]
+	*at = lane{key: key, work: at.work[:0]}
+	return at
 }
 
-func (l *lanes) next(key string) func() {
+func (l *lanes) run() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.held--
-	defer func() {
-		select {
-		case l.changed <- struct{}{}:
-		default:
+	for len(l.ready) > 0 && !l.stopped {
+		at := l.ready[0]
+		l.ready[0] = nil
+		l.ready = l.ready[1:]
+		e := at.work[0]
+		l.busy++
+		l.mu.Unlock()
+		l.handle(e)
+		l.mu.Lock()
+		l.busy--
+		copy(at.work, at.work[1:])
+		at.work[len(at.work)-1] = nil
+		at.work = at.work[:len(at.work)-1]
+		if len(at.work) > 0 {
+			l.ready = append(l.ready, at)
+			continue
 		}
-	}()
-	next := l.waiting[key]
-	if len(next) == 0 || l.stopped {
-		delete(l.waiting, key)
-		return nil
+		l.end(at)
 	}
-	l.waiting[key] = next[1:]
-	return next[0]
+	l.workers--
+}
+
+// end is called with l.mu held. The lane refuses until what was refused can
+// come again, so that nothing newer gets in before.
+func (l *lanes) end(at *lane) {
+	for at.refused != nil {
+		p := at.refused
+		at.refused = nil
+		l.mu.Unlock()
+		l.again(p)
+		l.mu.Lock()
+	}
+	delete(l.lanes, at.key)
+	if len(l.free) < perLane {
+		l.free = append(l.free, at)
+	}
+}
+
+// working returns how much is being worked on.
+func (l *lanes) working() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.busy
 }
 
 // stop starts nothing more and waits for what runs.

@@ -169,11 +169,11 @@ func passing(err error) bool {
 	case errors.As(err, new(x509.UnknownAuthorityError)), errors.As(err, new(x509.HostnameError)),
 		errors.As(err, new(tls.RecordHeaderError)):
 		return false
-	case !errors.As(err, &reply):
+	case errors.Is(err, bus.ErrFull), !errors.As(err, &reply):
 		return true
 	}
 	for _, p := range []string{"LOADING", "BUSY ", "MASTERDOWN", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "OOM",
-		"MISCONF", "NOREPLICAS", "ERR max number of clients"} {
+		"NOSCRIPT", "EXECABORT", "MISCONF", "NOREPLICAS", "ERR max number of clients"} {
 		if strings.HasPrefix(reply.Error(), p) {
 			return true
 		}
@@ -189,6 +189,8 @@ func (b *Bus) explain(err error) error {
 	switch {
 	case errors.Is(err, bus.ErrClosed), errors.Is(err, redis.ErrClosed):
 		return bus.ErrClosed
+	case errors.Is(err, bus.ErrFull):
+		return err
 	case errors.As(err, &dns) && dns.IsNotFound:
 		advice = "its name is not found: check the URL, and that both are on the same network"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -2,8 +2,9 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
@@ -19,92 +20,108 @@ func seal(ms []bus.Message) ([]sealed, error) {
 	now := time.Now()
 	out := make([]sealed, len(ms))
 	for i, m := range ms {
-		m.Prepare(now)
-		body, err := bus.Encode(&m)
-		if err != nil {
+		if err := out[i].seal(m, now); err != nil {
 			return nil, err
 		}
-		m.Payload = nil
-		out[i] = sealed{m, body}
 	}
 	return out, nil
 }
+
+func (s *sealed) seal(m bus.Message, now time.Time) (err error) {
+	s.message = m
+	s.message.Prepare(now)
+	s.body, err = bus.Encode(&s.message)
+	s.message.Payload = nil
+	return err
+}
+
+// outgoing is a message on its way, and where it has arrived.
+type outgoing struct {
+	sealed
+	arrived   []string
+	tailed    bool
+	unlimited bool // a handler sends it
+}
+
+func (o *outgoing) reached(receiver string) bool { return slices.Contains(o.arrived, receiver) }
+
+// fullError says which queue has its limit.
+type fullError struct {
+	component string
+	limit     int
+}
+
+func (e *fullError) Error() string {
+	return fmt.Sprintf("the queue of %q has its limit of %d messages", e.component, e.limit)
+}
+func (e *fullError) Is(target error) bool { return target == bus.ErrFull }
 
 // Publish implements bus.Bus.
 func (b *Bus) Publish(ctx context.Context, ms ...bus.Message) error {
 	if err := b.accepting(ctx); err != nil {
 		return err
 	}
-	messages, err := seal(ms)
-	if err != nil || len(messages) == 0 {
+	c, err := newCommit(ms, bus.InHandler(ctx))
+	if err != nil || len(ms) == 0 {
 		return err
 	}
+	return b.send(ctx, c)
+}
+
+// newCommit seals messages. What a handler sends isn't held up by limits.
+func newCommit(ms []bus.Message, unlimited bool) (*commit, error) {
+	c := &commit{result: make(chan error, 1)}
+	c.messages = c.one[:]
+	if len(ms) != 1 {
+		c.messages = make([]outgoing, len(ms))
+	}
+	now := time.Now()
+	for i := range ms {
+		if err := c.messages[i].seal(ms[i], now); err != nil {
+			return nil, err
+		}
+		c.messages[i].unlimited = unlimited
+	}
+	return c, nil
+}
+
+// send returns when the server has the messages. An attempt whose reply is
+// lost may put a message on its queue twice: it keeps its id, so that it is
+// handled once.
+func (b *Bus) send(ctx context.Context, c *commit) error {
 	ctx, cancel := withDefaultDeadline(ctx)
 	defer cancel()
-	// An attempt whose reply is lost may put a message on its queue twice: it
-	// keeps its id, so that it is handled once.
-	return b.retry(ctx, "publish", func(ctx context.Context) error {
-		records, err := b.route(ctx, messages)
-		if err != nil {
+	delay := bus.Backoff{Min: 5 * time.Millisecond, Max: time.Second}
+	for n := 1; ; n++ {
+		err := b.flush.send(ctx, b.done, c)
+		if err == nil || errors.Is(err, bus.ErrClosed) {
 			return err
 		}
-		return b.flush.send(ctx, b.done, records)
-	})
-}
-
-// route says where messages go. A topic's go to the queue of every component
-// that subscribes to it now.
-func (b *Bus) route(ctx context.Context, messages []sealed) ([]record, error) {
-	var out []record
-	var subs map[string][]string
-	for _, m := range messages {
-		target := m.message.Target
-		switch {
-		case m.message.Pattern == bus.PublishSubscribe:
-			if subs == nil {
-				var err error
-				if subs, err = b.subscriptions(ctx); err != nil {
-					return nil, err
-				}
-			}
-			out = append(out, b.copies(m, subs)...)
-		case bus.IsInbox(target):
-			instance, _, _ := bus.ParseInbox(target) // it was validated
-			out = append(out, record{stream: b.keys.inbox(instance), body: m.body})
-		default:
-			out = append(out, record{b.keys.stream(target), target, m.body})
+		if !passing(err) {
+			return fmt.Errorf("publish: %w", b.explain(err))
+		}
+		if err := b.sleep(ctx, delay.Delay(n), err); err != nil {
+			return fmt.Errorf("publish: %w", err)
 		}
 	}
-	return out, nil
 }
 
-func (b *Bus) copies(m sealed, subs map[string][]string) []record {
-	var out []record
-	for component, patterns := range subs {
-		if bus.MatchAny(patterns, m.message.Type) {
-			out = append(out, record{b.keys.stream(component), component, m.body})
+// sleep pauses before another attempt; it returns cause where there is no time
+// for one.
+func (b *Bus) sleep(ctx context.Context, d time.Duration, cause error) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		if errors.Is(cause, ctx.Err()) {
+			return b.explain(cause)
 		}
+		return fmt.Errorf("%w (gave up: %w)", b.explain(cause), ctx.Err())
+	case <-b.done:
+		return bus.ErrClosed
 	}
-	if len(out) == 0 {
-		return []record{{}}
-	}
-	return out
-}
-
-func (b *Bus) subscriptions(ctx context.Context) (map[string][]string, error) {
-	all, err := b.client.HGetAll(ctx, b.keys.subs()).Result()
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[string][]string, len(all))
-	for component, text := range all {
-		var patterns []string
-		if err := json.Unmarshal([]byte(text), &patterns); err != nil {
-			return nil, bus.Permanent(fmt.Errorf("topics of %s: %w", component, err))
-		}
-		out[component] = patterns
-	}
-	return out, nil
 }
 
 // Request implements bus.Bus.

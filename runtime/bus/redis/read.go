@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,12 +11,20 @@ import (
 	"woodwork.dev/ww/runtime/bus"
 )
 
-// entry is one delivery of a message.
+// entry is a message in a partition, and what this replica does with it.
 type entry struct {
+	part       *part
 	id         string
-	body       []byte
+	body       string
 	past       history
-	deliveries int64
+	message    bus.Message
+	unreadable error
+
+	mark   mark  // of the message's id
+	head   bool  // it holds its session up
+	struck bool  // it is marked as begun
+	began  int64 // ms of the server's clock
+	end    op    // what becomes of it
 }
 
 // history is what happened to a message before its present place, in ms of the
@@ -28,201 +33,196 @@ type history struct {
 	Queued int64  `json:"q"`           // when it was published
 	First  int64  `json:"f,omitempty"` // when it was first tried
 	Error  string `json:"e,omitempty"` // of the last attempt
+	Again  bool   `json:"r,omitempty"` // a dead letter that was put back: handled, whatever was before
 }
 
-func newEntry(id string, fields map[string]string, deliveries int64) entry {
-	e := entry{id: id, body: []byte(fields["m"]), deliveries: deliveries}
-	// A history that can't be read counts as none.
-	if json.Unmarshal([]byte(fields["h"]), &e.past) != nil || e.past.Queued == 0 {
-		ms, _, _ := strings.Cut(id, "-")
-		e.past.Queued, _ = strconv.ParseInt(ms, 10, 64) // ids are the server's
-	}
-	return e
-}
+const (
+	readBlock = time.Second
+	readBytes = 8 << 20 // held in memory, roughly
 
-// read hands messages to the lanes until ctx is done. It alone reads, so that
-// it knows what to leave in the queue for other replicas: it takes no more than
-// what can be handled now.
-func (k *consumer) read(ctx, hctx context.Context) {
-	var (
-		reapEvery = k.bus.opts.Lease / 2
-		nextReap  time.Time
-		own       = true // there may be entries that were given to us and never came
-		failures  int
-	)
+	// Where so many come with one read, the next one waits a little, for more
+	// of them at once.
+	flowing   = 8
+	flowPause = 300 * time.Microsecond
+)
+
+// read hands messages to the lanes until ctx is done.
+func (k *consumer) read(ctx context.Context) {
+	wake, failures := entryID{}, 0
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
-		free := k.lanes.wait(ctx)
-		if free == 0 {
+		room := k.window.wait(ctx)
+		if room == 0 {
 			return
 		}
-		var entries []entry
-		var err error
-		switch {
-		case own:
-			entries, err = k.claim(ctx, k.Instance, free)
-			own = len(entries) > 0
-		case !time.Now().Before(nextReap):
-			entries, err = k.reap(ctx, free)
-			if len(entries) == 0 {
-				nextReap = time.Now().Add(reapEvery)
-			}
-		default:
-			entries, err = k.fetch(ctx, free, min(time.Second, reapEvery))
+		streams, asked, err := k.fetch(ctx, room, wake)
+		if ctx.Err() != nil {
+			return
 		}
 		if err != nil {
-			own = true
-			failures++
-			k.trouble(ctx, err, failures)
+			if failures++; failures == 1 {
+				k.log.Warn("messages can't be read; they wait", "error", k.bus.explain(err))
+			}
+			k.rewindAll()
+			pause(ctx, failures)
 			continue
 		}
 		if failures > 0 {
-			k.log.Info("the bus is back", "failures", failures)
+			k.log.Info("messages are read again")
 			failures = 0
 		}
-		for _, e := range entries {
-			k.dispatch(ctx, hctx, e)
-		}
-	}
-}
-
-func (k *consumer) trouble(ctx context.Context, err error, failures int) {
-	if ctx.Err() != nil {
-		return
-	}
-	if isNoGroup(err) {
-		k.log.Error("the queue's group is gone: the bus has lost data; it is made anew")
-		if err := k.subscribe(ctx); err != nil && ctx.Err() == nil {
-			k.log.Error("can't make the queue's group", "error", err)
-		}
-		return
-	}
-	if failures == 1 {
-		k.log.Warn("the bus can't be read; trying again", "error", k.bus.explain(err))
-	}
-	pause(ctx, failures)
-}
-
-// fetch waits for new messages.
-func (k *consumer) fetch(ctx context.Context, count int, block time.Duration) ([]entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, block+attemptTimeout)
-	defer cancel()
-	streams, err := k.reader.XReadGroup(ctx, &redis.XReadGroupArgs{
-		Group: group, Consumer: k.Instance, Streams: []string{k.bus.keys.stream(k.Component), ">"},
-		Count: int64(count), Block: max(block, time.Millisecond),
-	}).Result()
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var out []entry
-	for _, s := range streams {
-		for _, m := range s.Messages {
-			fields := map[string]string{}
-			for name, v := range m.Values {
-				fields[name], _ = v.(string)
+		n := 0
+		for _, s := range streams {
+			n += len(s.Messages)
+			if s.Stream == k.bus.keys.wake(k.Component) {
+				wake = parseID(s.Messages[len(s.Messages)-1].ID)
+				k.look()
+				continue
 			}
-			out = append(out, newEntry(m.ID, fields, 1))
+			k.dispatch(s, asked)
+		}
+		if n >= flowing {
+			timer.Reset(flowPause)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
 		}
 	}
-	return out, nil
 }
 
-// reap takes over messages of replicas that are dead.
-func (k *consumer) reap(ctx context.Context, free int) ([]entry, error) {
-	var replicas []redis.XInfoConsumer
-	err := attempt(ctx, func(ctx context.Context) (err error) {
-		replicas, err = k.bus.client.XInfoConsumers(ctx, k.bus.keys.stream(k.Component), group).Result()
-		return err
-	})
-	if err != nil {
-		return nil, err
+// fetch reads what is new in all partitions, or that replicas came or went; it
+// waits a while for it. Reading changes nothing on the server.
+func (k *consumer) fetch(ctx context.Context, room int, wake entryID) ([]redis.XStream, map[string]int, error) {
+	var streams, ids []string
+	asked := map[string]int{}
+	k.mu.Lock()
+	for _, p := range k.parts {
+		if !p.releasing {
+			streams, ids = append(streams, p.stream), append(ids, p.last.String())
+			asked[p.stream] = p.rewound
+		}
 	}
-	var out []entry
-	for _, r := range replicas {
-		if r.Name == k.Instance || len(out) >= free {
+	k.mu.Unlock()
+	count := max(room/max(len(streams), 1), 1)
+	streams, ids = append(streams, k.bus.keys.wake(k.Component)), append(ids, wake.String())
+	ctx, cancel := context.WithTimeout(ctx, readBlock+attemptTimeout)
+	defer cancel()
+	out, err := k.reader.XRead(ctx, &redis.XReadArgs{Streams: append(streams, ids...), Count: int64(count), Block: readBlock}).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil, nil
+	}
+	return out, asked, err
+}
+
+// dispatch puts the entries of a partition on the lanes of their sessions.
+// What was asked for before the partition was rewound is left out: it comes
+// again, in order.
+func (k *consumer) dispatch(s redis.XStream, asked map[string]int) {
+	p := k.partOf(s.Stream)
+	if p == nil { // given back while it was read
+		return
+	}
+	entries := make([]*entry, len(s.Messages))
+	for i := range s.Messages {
+		entries[i] = newEntry(p, &s.Messages[i])
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p.lost || p.releasing || p.rewound != asked[s.Stream] {
+		return
+	}
+	for _, e := range entries {
+		id := parseID(e.id)
+		if id.after(p.last) {
+			p.last = id
+		}
+		if p.held[e.id] {
 			continue
 		}
-		got, err := k.claim(ctx, r.Name, free-len(out))
-		if err != nil {
-			return out, err
+		k.window.add(len(e.body))
+		p.held[e.id] = true
+		if k.lanes.add(e.lane(), e) {
+			continue
 		}
-		if len(got) > 0 {
-			k.log.Info("took messages of a dead replica over", "from", r.Name, "messages", len(got))
+		// It is read again when its session is through with what is held.
+		delete(p.held, e.id)
+		k.window.remove(1, len(e.body))
+		if p.behind == (entryID{}) || p.behind.after(id) {
+			p.behind = id
 		}
-		out = append(out, got...)
 	}
-	return out, nil
 }
 
-// claim makes pending entries of a dead replica, or those of this one that it
-// doesn't know of, this one's.
-func (k *consumer) claim(ctx context.Context, from string, count int) ([]entry, error) {
-	keys := []string{k.bus.keys.stream(k.Component), k.bus.keys.alive(k.Component, from)}
-	args := []any{group, from, k.Instance, count}
-	if from == k.Instance {
-		for _, id := range k.holding() {
-			args = append(args, id)
+func (k *consumer) partOf(stream string) *part {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.parts {
+		if p.stream == stream {
+			return p
 		}
 	}
-	var rows []any
-	err := attempt(ctx, func(ctx context.Context) (err error) {
-		rows, err = claimScript.Run(ctx, k.bus.client, keys, args...).Slice()
-		return err
-	})
-	if err != nil {
-		return nil, err
+	return nil
+}
+
+// lane is the entry's session. Where it has none, copies of one message still
+// come one after another.
+func (e *entry) lane() laneKey {
+	switch {
+	case e.unreadable != nil:
+		return laneKey{'e', e.id}
+	case e.message.SessionID == "":
+		return laneKey{'m', e.message.ID}
 	}
-	out := make([]entry, 0, len(rows))
-	for _, r := range rows {
-		e, err := claimed(r)
-		if err != nil {
-			return out, err
+	return laneKey{'s', e.message.SessionID}
+}
+
+func newEntry(p *part, x *redis.XMessage) *entry {
+	e := &entry{part: p, id: x.ID}
+	e.body, _ = x.Values["m"].(string)
+	h, _ := x.Values["h"].(string)
+	// A history that can't be read counts as none.
+	if h == "" || json.Unmarshal([]byte(h), &e.past) != nil || e.past.Queued == 0 {
+		e.past.Queued = int64(parseID(x.ID).ms) // ids are the server's
+	}
+	e.message, e.unreadable = bus.DecodeText(e.body)
+	return e
+}
+
+// forget ends what this replica has to do with an entry.
+func (k *consumer) forget(e *entry) {
+	k.mu.Lock()
+	delete(e.part.held, e.id)
+	idle := e.part.releasing && len(e.part.held) == 0
+	k.mu.Unlock()
+	k.window.remove(1, len(e.body))
+	if idle {
+		k.look()
+	}
+}
+
+// rewind makes a partition be read again from the first entry on that was left
+// behind. What is held is not handed out twice.
+func (k *consumer) rewind(p *part) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p.behind != (entryID{}) {
+		p.rewound++
+		if p.last.after(p.behind.before()) {
+			p.last = p.behind.before()
 		}
-		out = append(out, e)
+		p.behind = entryID{}
 	}
-	return out, nil
 }
 
-// claimed reads {entry, deliveries, {field, value, …}}.
-func claimed(row any) (entry, error) {
-	r, ok := row.([]any)
-	if !ok || len(r) != 3 {
-		return entry{}, fmt.Errorf("claim: unexpected row %v", row)
+// rewindAll makes everything be read again: a server that came back may have
+// lost what it had, its sequence of ids included.
+func (k *consumer) rewindAll() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.parts {
+		p.last, p.behind = entryID{}, entryID{}
+		p.rewound++
 	}
-	id, _ := r[0].(string)
-	deliveries, _ := r[1].(int64)
-	flat, _ := r[2].([]any)
-	fields := map[string]string{}
-	for i := 0; i+1 < len(flat); i += 2 {
-		name, _ := flat[i].(string)
-		fields[name], _ = flat[i+1].(string)
-	}
-	return newEntry(id, fields, deliveries), nil
-}
-
-// dispatch puts an entry on the lane of its session. Where it has none, copies
-// of one message still come one after another.
-func (k *consumer) dispatch(ctx, hctx context.Context, e entry) {
-	if !k.hold(e.id) {
-		return
-	}
-	m, err := bus.Decode(e.body)
-	lane := "s" + m.SessionID
-	if m.SessionID == "" {
-		lane = "m" + m.ID + e.unreadable(err)
-	}
-	k.lanes.add(lane, func() {
-		if k.handle(ctx, hctx, e, m, err) {
-			k.release(e.id)
-		}
-	})
-}
-
-func (e *entry) unreadable(err error) string {
-	if err != nil {
-		return e.id
-	}
-	return ""
 }

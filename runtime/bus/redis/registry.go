@@ -33,7 +33,7 @@ func (d *directory) Announce(ctx context.Context, e registry.Entry) error {
 		return fmt.Errorf("registry entry of %s: %w", e.Name, err)
 	}
 	return d.bus.read(ctx, "announce "+e.Name, func(ctx context.Context) error {
-		return announceScript.Run(ctx, d.bus.client, d.keys, field(e.Name, e.Instance), text,
+		return d.bus.run(ctx, d.bus.scripts.announce, field(e.Name, e.Instance), text,
 			registry.TTL.Milliseconds()).Err()
 	})
 }
@@ -55,7 +55,7 @@ func (d *directory) Withdraw(ctx context.Context, name, instance string) error {
 func (d *directory) List(ctx context.Context) ([]registry.Entry, error) {
 	var out []registry.Entry
 	err := d.bus.read(ctx, "list the registry", func(ctx context.Context) error {
-		texts, err := listScript.Run(ctx, d.bus.client, d.keys).StringSlice()
+		texts, err := d.bus.run(ctx, d.bus.scripts.list).StringSlice()
 		if err != nil {
 			return err
 		}

@@ -2,13 +2,9 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
+	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"woodwork.dev/ww/runtime/bus"
 )
@@ -17,89 +13,99 @@ import (
 // its handlers have done.
 const lastWords = 5 * time.Second
 
-// handle handles one delivery and reports whether it is settled. Where it
-// isn't, the message stays pending, for whoever comes next.
-func (k *consumer) handle(ctx, hctx context.Context, e entry, m bus.Message, unreadable error) bool {
-	switch {
-	case ctx.Err() != nil:
-		return false
-	case unreadable != nil:
-		return k.bury(ctx, e, m, unreadable, 1)
-	case e.deliveries > int64(k.bus.opts.MaxDeliveries):
-		err := fmt.Errorf("delivered %d times without an outcome: its handler seems to end the process", e.deliveries-1)
-		return k.bury(ctx, e, m, err, m.RetryCount+int(e.deliveries)-1)
-	}
-	verdict, now, err := k.begin(ctx, e, m)
-	if err != nil || verdict != "go" {
-		if err != nil && ctx.Err() == nil {
-			k.logMessage(m).Error("message can't be begun", "error", err)
+// op is an outcome of a delivery, as settle.lua takes it. Without a name it is
+// one that only ends the message.
+type op struct {
+	*entry
+	name    string
+	args    []any
+	outputs []sealed
+	done    bool // the message is finished
+
+	outcome bus.Outcome // for the trail; none if empty
+	cause   error
+	ended   int64 // ms of the server's clock
+
+	answer chan string // who waits; nil for nobody
+	early  bool        // the delivery goes on afterwards
+}
+
+// settler tells the server what became of messages: what comes while it is at
+// it goes with the next round trip. A lane doesn't wait for that, so a message
+// may be handled before the end of the one before it is written down; they are
+// written in order.
+type settler struct {
+	consumer *consumer
+	batch    *batcher[*op]
+
+	mu    sync.Mutex
+	marks map[pendingMark]int // messages whose end is not written yet
+}
+
+type pendingMark struct {
+	part *part
+	mark mark
+}
+
+func newSettler(k *consumer) *settler {
+	size := func(o *op) (n, bytes int) {
+		for i := range o.outputs {
+			bytes += len(o.outputs[i].body)
 		}
-		return err == nil
-	}
-	if err := m.Expired(time.Duration(now-e.past.Queued) * time.Millisecond); err != nil {
-		if e.past.Error != "" {
-			err = fmt.Errorf("%w; the last error was: %s", err, e.past.Error)
+		if o.name != "" {
+			bytes += len(o.body)
 		}
-		return k.bury(ctx, e, m, err, m.RetryCount)
+		return 1, bytes
 	}
-	if e.past.First == 0 {
-		e.past.First = now
-	}
-	if m.Mode == bus.AtMostOnce {
-		return k.handleOnce(ctx, hctx, e, m)
-	}
-	outputs, err := k.call(hctx, m)
-	switch {
-	case err == nil:
-		return k.finish(ctx, e, m, outputs)
-	case hctx.Err() != nil:
-		return false
-	case bus.IsPermanent(err) || m.LastAttempt():
-		return k.bury(ctx, e, m, err, m.RetryCount+1)
-	}
-	return k.retry(ctx, e, m, err)
+	return &settler{consumer: k, marks: map[pendingMark]int{}, batch: newBatcher(3, 25*time.Millisecond, true, size)}
 }
 
-// handleOnce acknowledges before the call: what fails or dies then isn't
-// delivered again.
-func (k *consumer) handleOnce(ctx, hctx context.Context, e entry, m bus.Message) bool {
-	if !k.finish(ctx, e, m, nil) {
-		return false
+// add takes an outcome. One that nobody waits for may be written down a little
+// later, with others.
+func (s *settler) add(o *op) {
+	if o.done {
+		s.mu.Lock()
+		s.marks[pendingMark{o.part, o.mark}]++
+		s.mu.Unlock()
 	}
-	outputs, err := k.call(hctx, m)
-	if err == nil && len(outputs) > 0 {
-		err = k.settle(ctx, "send outputs", func(ctx context.Context) error {
-			records, err := k.bus.route(ctx, outputs)
-			if err != nil {
-				return err
-			}
-			return k.bus.flush.send(ctx, k.bus.done, records)
-		})
-	}
-	if err != nil {
-		k.buryAcked(ctx, e, m, err)
-	}
-	return true
+	s.batch.add(o, o.name != "" || o.answer != nil)
 }
 
-func (k *consumer) call(ctx context.Context, m bus.Message) ([]sealed, error) {
-	outputs, err := k.Call(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	out, err := seal(outputs)
-	if err != nil {
-		return nil, bus.Permanent(err)
-	}
-	return out, nil
+// wait adds an operation and returns the answer: "lost" where the message is
+// not this replica's any more, "gone" where it was settled before.
+func (s *settler) wait(o *op) string {
+	o.answer = make(chan string, 1)
+	s.add(o)
+	return <-o.answer
 }
 
-// settle tells the bus an outcome and goes on trying: a handler's work isn't
-// thrown away because the bus is down. Doing it twice is harmless.
-func (k *consumer) settle(ctx context.Context, what string, op func(context.Context) error) error {
+// ask is wait for an operation after which the delivery may go on.
+func (s *settler) ask(e *entry, name string, args ...any) string {
+	return s.wait(&op{entry: e, name: name, args: args, early: true})
+}
+
+// pending reports whether another entry with the same message was handled and
+// that is being written down.
+func (s *settler) pending(e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.marks[pendingMark{e.part, e.mark}] > 0
+}
+
+// run works until the batcher is stopped, and lastWords after ctx at the latest.
+func (s *settler) run(ctx context.Context) {
 	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
+	s.batch.run(nil, func(batch []*op) { s.settle(ctx, within, batch) })
+}
+
+// settle goes on trying: a handler's work isn't thrown away because the bus is
+// down. Telling the same twice is harmless.
+func (s *settler) settle(ctx, within context.Context, batch []*op) {
+	k := s.consumer
+	within, cancel := context.WithCancel(within)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
 		t := time.NewTimer(lastWords)
 		defer t.Stop()
 		select {
@@ -107,143 +113,253 @@ func (k *consumer) settle(ctx context.Context, what string, op func(context.Cont
 			cancel()
 		case <-within.Done():
 		}
-	})
-	defer stop()
-	return k.bus.retry(within, what, op)
-}
-
-func (k *consumer) outcome(ctx context.Context, m bus.Message, script *redis.Script, keys []string, args ...any) bool {
-	err := k.settle(ctx, "settle message "+m.ID, func(ctx context.Context) error {
-		n, err := script.Run(ctx, k.bus.client, keys, args...).Int()
-		if isNoGroup(err) {
-			return nil // the server lost the message with its group
+	})()
+	var answers []string
+	var told *telling
+	err := k.bus.retry(within, "settle messages", func(ctx context.Context) (err error) {
+		r := k.bus.known()
+		if r == unknown {
+			if r, err = k.bus.loadRoutes(ctx); err != nil {
+				return err
+			}
 		}
-		if err == nil && n == 0 {
-			k.logMessage(m).Debug("the outcome was known already, or another replica has taken the message over")
-		}
-		return err
-	})
-	if err != nil {
-		k.logMessage(m).Error("the outcome of a message can't be recorded: it will be handled again", "error", err)
-	}
-	return err == nil
-}
-
-func (k *consumer) keysOf(m bus.Message) []string {
-	return k.bus.keys.message(k.Component, m.SessionID, m.ID)
-}
-
-// args are the first four of every script about a message.
-func args(e entry, m bus.Message, more ...any) []any {
-	return append([]any{group, e.id, m.ID, m.SessionID}, more...)
-}
-
-func (k *consumer) begin(ctx context.Context, e entry, m bus.Message) (verdict string, now int64, err error) {
-	past, err := json.Marshal(e.past)
-	if err != nil {
-		return "", 0, err
-	}
-	err = k.bus.retry(ctx, "begin message "+m.ID, func(ctx context.Context) error {
-		row, err := beginScript.Run(ctx, k.bus.client, k.keysOf(m), args(e, m, k.Instance, past)...).Slice()
-		if isNoGroup(err) {
-			verdict = "gone"
-			return nil
-		}
-		if err != nil {
+		for {
+			told = k.tell(r, batch)
+			if answers, err = told.run(ctx, k); err == nil && len(answers) == 1 && answers[0] == "stale" {
+				if r, err = k.bus.loadRoutes(ctx); err == nil {
+					continue
+				}
+			}
 			return err
 		}
-		if len(row) != 2 {
-			return bus.Permanent(fmt.Errorf("unexpected reply %v", row))
-		}
-		verdict, _ = row[0].(string)
-		now, _ = row[1].(int64)
-		return nil
 	})
-	if err == nil && verdict != "go" {
-		k.logMessage(m).Debug("message isn't handled now", "reason", verdict)
+	if err != nil {
+		k.log.Error("the outcome of messages can't be recorded: they will be handled again", "messages", len(batch), "error", err)
 	}
-	return verdict, now, err
+	s.conclude(batch, told, answers, err == nil)
+	if err != nil {
+		k.rewindAll() // they are where they were
+	}
 }
 
-func (k *consumer) finish(ctx context.Context, e entry, m bus.Message, outputs []sealed) bool {
-	var records []record
-	if len(outputs) > 0 {
-		err := k.settle(ctx, "route outputs of message "+m.ID, func(ctx context.Context) (err error) {
-			records, err = k.bus.route(ctx, outputs)
-			return err
-		})
-		if err != nil {
-			k.logMessage(m).Error("outputs can't be sent: the message will be handled again", "error", err)
-			return false
+// conclude acts on what the server said.
+func (s *settler) conclude(batch []*op, told *telling, answers []string, ok bool) {
+	k := s.consumer
+	all := make([]string, len(batch))
+	for i := range batch {
+		all[i] = "lost"
+		if ok {
+			all[i] = told.answer(i, answers)
 		}
 	}
-	keys := append(k.keysOf(m), k.bus.keys.queues(), k.bus.keys.dropped())
-	var pairs []any
-	dropped := 0
-	for _, r := range records {
-		if r.stream == "" {
-			dropped++
+	k.remember(batch, all)
+	s.mu.Lock()
+	for _, o := range batch {
+		if key := (pendingMark{o.part, o.mark}); o.done && s.marks[key] > 1 {
+			s.marks[key]--
+		} else if o.done {
+			delete(s.marks, key)
+		}
+	}
+	s.mu.Unlock()
+	k.concluded(batch, all)
+	for i, o := range batch {
+		if o.answer != nil {
+			o.answer <- all[i]
+		}
+	}
+	if ok {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		for _, p := range told.fenced(answers) {
+			if !p.lost {
+				k.lose(p)
+			}
+		}
+	}
+}
+
+// remember keeps the ids that are finished, so that what comes with one of
+// them again is known.
+func (k *consumer) remember(batch []*op, answers []string) {
+	var marks []mark
+	for i, o := range batch {
+		if o.done && answers[i] != "lost" {
+			marks = append(marks, o.mark)
+		}
+	}
+	now := k.now()
+	k.finished.add(now, now, marks...)
+}
+
+// concluded keeps in mind what operations changed.
+func (k *consumer) concluded(batch []*op, answers []string) {
+	idle, n, bytes := false, 0, 0
+	k.mu.Lock()
+	for i, o := range batch {
+		answer := answers[i]
+		switch {
+		case o.name == "R":
+			k.moveSoon()
+		case o.name != "O" && o.name != "D" && o.name != "X":
+		case answer == "free":
+			delete(o.part.heads, o.message.SessionID)
+		case answer != "kept" && answer != "gone" && answer != "lost":
+			o.part.heads[o.message.SessionID] = answer // the id of the next one
+		}
+		if !o.early || answer == "gone" || answer == "lost" || answer == "parked" {
+			delete(o.part.held, o.id)
+			idle = idle || o.part.releasing && len(o.part.held) == 0
+			n, bytes = n+1, bytes+len(o.body)
+		}
+	}
+	k.mu.Unlock()
+	k.window.remove(n, bytes)
+	if idle {
+		k.look()
+	}
+}
+
+// telling is a batch as the script takes it.
+type telling struct {
+	args   []any
+	parts  []*part
+	owned  []int // place of each part's answer
+	places []int // of each operation's; -1 - that of its part where it has none
+}
+
+// answer is what the server said of an operation.
+func (t *telling) answer(i int, answers []string) string {
+	place := t.places[i]
+	switch {
+	case place >= 0:
+		return answers[place]
+	case answers[-1-place] == "0":
+		return "lost"
+	}
+	return "done"
+}
+
+// fenced are the partitions that are another replica's.
+func (t *telling) fenced(answers []string) (out []*part) {
+	for i, p := range t.parts {
+		if answers[t.owned[i]] == "0" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// tell groups a batch by partition; within one the order is kept.
+func (k *consumer) tell(r *routes, batch []*op) *telling {
+	t := &telling{places: make([]int, len(batch))}
+	byPart := map[*part][]int{}
+	for i, o := range batch {
+		if byPart[o.part] == nil {
+			t.parts = append(t.parts, o.part)
+		}
+		byPart[o.part] = append(byPart[o.part], i)
+	}
+	w := writer{consumer: k, routes: r, args: []any{k.Component, k.owner, "", 0}}
+	for _, p := range t.parts {
+		t.owned = append(t.owned, w.answers)
+		w.part(p, batch, byPart[p], t.places)
+	}
+	t.args = w.args
+	t.args[2], t.args[3] = w.version, w.nobody
+	return t
+}
+
+// writer collects the arguments of the script.
+type writer struct {
+	consumer *consumer
+	routes   *routes
+	args     []any
+	answers  int
+	version  string // of the routes, where it matters
+	nobody   int    // outputs without a receiver
+}
+
+func (w *writer) part(p *part, batch []*op, mine []int, places []int) {
+	var done, trail []byte
+	at, place := len(w.args), w.answers
+	w.args = append(w.args, "P", p.number, p.epoch, nil, nil)
+	w.answers++
+	count := -1 // where the number of plain ends is
+	for _, i := range mine {
+		o := batch[i]
+		if o.done {
+			done = append(done, o.mark[:]...)
+		}
+		trail = w.consumer.appendHop(trail, o)
+		if o.name != "" {
+			count = -1
+			places[i] = w.answers
+			w.op(o)
 			continue
 		}
-		keys = append(keys, r.stream)
-		pairs = append(pairs, r.component, r.body)
-	}
-	window := max(int64(k.bus.opts.DedupWindow/time.Second), 1)
-	all := args(e, m, window, int64(inboxTTL/time.Second), dropped)
-	return k.outcome(ctx, m, finishScript, keys, append(all, pairs...)...)
-}
-
-func (k *consumer) retry(ctx context.Context, e entry, m bus.Message, cause error) bool {
-	m.RetryCount++
-	e.past.Error = cause.Error()
-	body, err := bus.Encode(&m)
-	if err != nil {
-		return k.bury(ctx, e, m, errors.Join(cause, err), m.RetryCount)
-	}
-	past, err := json.Marshal(e.past)
-	if err != nil {
-		return k.bury(ctx, e, m, errors.Join(cause, err), m.RetryCount)
-	}
-	delay := k.bus.opts.Backoff.Delay(m.RetryCount)
-	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, "stack", stack(cause))
-	ok := k.outcome(ctx, m, retryScript, k.keysOf(m), args(e, m, delay.Milliseconds(), past, body)...)
-	select {
-	case k.due <- struct{}{}:
-	default:
-	}
-	return ok
-}
-
-func (k *consumer) bury(ctx context.Context, e entry, m bus.Message, cause error, attempts int) bool {
-	k.logMessage(m).Error("message failed for good", "attempts", attempts, "error", cause, "stack", stack(cause))
-	return k.outcome(ctx, m, deadScript, k.keysOf(m), args(e, m, k.Component, cause.Error(), attempts, e.past.First)...)
-}
-
-// buryAcked is bury for a message that isn't on its queue any more.
-func (k *consumer) buryAcked(ctx context.Context, e entry, m bus.Message, cause error) {
-	k.logMessage(m).Error("message failed for good", "attempts", 1, "error", cause, "stack", stack(cause))
-	err := k.settle(ctx, "dead letter", func(ctx context.Context) error {
-		now, err := k.bus.client.Time(ctx).Result()
-		if err != nil {
-			return err
+		places[i] = -1 - place
+		if count < 0 {
+			count = len(w.args) + 1
+			w.args = append(w.args, "F", 0)
 		}
-		return k.bus.client.XAdd(ctx, &redis.XAddArgs{Stream: k.bus.keys.dead(k.Component), Values: []any{
-			"m", e.body, "target", k.Component, "error", cause.Error(), "attempts", 1,
-			"first", e.past.First, "last", now.UnixMilli()}}).Err()
-	})
+		w.args[count] = w.args[count].(int) + 1
+		w.args = append(w.args, o.id)
+	}
+	w.args[at+3], w.args[at+4] = done, trail
+}
+
+func (w *writer) op(o *op) {
+	w.answers++
+	w.args = append(append(w.args, o.name), o.args...)
+	if o.name != "O" && o.name != "D" {
+		return
+	}
+	sends, topics, nobody := w.consumer.bus.sends(w.routes, o.outputs)
+	w.args = append(append(w.args, len(sends)/8), sends...)
+	w.nobody += nobody
+	if topics {
+		w.version = w.routes.version
+	}
+}
+
+// sends says where outputs go. version matters where one is on a topic, or to
+// a queue with a limit.
+func (b *Bus) sends(r *routes, outputs []sealed) (args []any, byRoutes bool, nobody int) {
+	for i := range outputs {
+		m := &outputs[i].message
+		receivers := r.receivers(m)
+		if m.Pattern == bus.PublishSubscribe {
+			byRoutes = true
+			if len(receivers) == 0 {
+				nobody++
+				args = append(args, "n", "", "", outputs[i].body, "", "", "", "1")
+			}
+		}
+		for j, receiver := range receivers {
+			if instance, _, ok := bus.ParseInbox(receiver); ok {
+				args = append(args, "i", instance, int(inboxTTL/time.Second), outputs[i].body, "", "", "", flag(j == 0))
+				continue
+			}
+			kind, limit, inbox, reply := "q", 0, "", []byte(nil)
+			if s := r.subs[receiver]; s.Limit > 0 && s.Overflow == bus.Divert {
+				kind, limit = "l", s.Limit
+				inbox, reply = errorReply(m, receiver, errFull(limit))
+			}
+			args = append(args, kind, receiver, partition(m), outputs[i].body, limit, inbox, reply, flag(j == 0))
+		}
+	}
+	return args, byRoutes, nobody
+}
+
+func (t *telling) run(ctx context.Context, k *consumer) ([]string, error) {
+	row, err := k.bus.run(ctx, k.bus.scripts.settle, t.args...).Slice()
 	if err != nil {
-		k.logMessage(m).Error("a dead letter can't be recorded", "error", err)
+		return nil, err
 	}
-}
-
-func (k *consumer) logMessage(m bus.Message) *slog.Logger {
-	return k.log.With("message_id", m.ID, "session_id", m.SessionID)
-}
-
-func stack(err error) string {
-	var p *bus.PanicError
-	if errors.As(err, &p) {
-		return string(p.Stack)
+	out := make([]string, len(row))
+	for i, v := range row {
+		out[i] = fmt.Sprint(v)
 	}
-	return ""
+	return out, nil
 }

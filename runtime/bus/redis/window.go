@@ -1,0 +1,65 @@
+package redis
+
+import (
+	"context"
+	"sync"
+)
+
+// window bounds what a replica holds in its memory, by number and by size.
+type window struct {
+	limit   int
+	changed chan struct{} // it got smaller
+
+	mu    sync.Mutex
+	n     int
+	bytes int
+	mean  int // size of a message, of the recent ones
+}
+
+func newWindow(concurrency int) *window {
+	return &window{limit: max(4*batchMessages, perLane*concurrency), changed: make(chan struct{}, 1), mean: 1024}
+}
+
+// wait returns how many messages may be read, at least one, or 0 once ctx is
+// done.
+func (w *window) wait(ctx context.Context) int {
+	for ctx.Err() == nil {
+		w.mu.Lock()
+		free := min(w.limit-w.n, (readBytes-w.bytes)/w.mean)
+		if w.n == 0 {
+			free = max(free, 1) // the largest message has to fit
+		}
+		w.mu.Unlock()
+		if free > 0 {
+			return free
+		}
+		select {
+		case <-w.changed:
+		case <-ctx.Done():
+		}
+	}
+	return 0
+}
+
+func (w *window) add(size int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.n++
+	w.bytes += size
+	if size > w.mean {
+		w.mean = size
+	} else {
+		w.mean = max(w.mean-(w.mean-size)/16, 1)
+	}
+}
+
+func (w *window) remove(n, bytes int) {
+	w.mu.Lock()
+	w.n -= n
+	w.bytes -= bytes
+	w.mu.Unlock()
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
