@@ -115,6 +115,13 @@ func fits(v Value, is shape) bool {
 		}
 		_, err := strconv.ParseInt(n.String(), 10, 64)
 		return err == nil
+	case count, natural:
+		n, ok := v.(json.Number)
+		if !ok {
+			return false
+		}
+		i, err := strconv.ParseInt(n.String(), 10, 32)
+		return err == nil && (i > 0 || i == 0 && is == natural)
 	case decimal:
 		_, ok := v.(json.Number)
 		return ok
@@ -126,9 +133,9 @@ func fits(v Value, is shape) bool {
 		s, _ := v.(string)
 		_, err := netip.ParseAddr(strings.Trim(s, "[]"))
 		return err == nil
-	case duration:
-		_, err := Duration(v)
-		return err == nil
+	case duration, period:
+		d, err := Duration(v)
+		return err == nil && (d > 0 || is == duration)
 	case size:
 		_, err := Size(v)
 		return err == nil

@@ -29,9 +29,12 @@ const (
 	anything shape = iota
 	text
 	integer
+	count   // from 1
+	natural // from 0
 	decimal
 	boolean
 	duration // 30s, 5m, or a number of seconds
+	period   // a duration of more than zero
 	size     // 256m, 1g, or a number of bytes
 	list
 	block
@@ -44,8 +47,8 @@ const (
 )
 
 var shapeNames = map[shape]string{
-	anything: "a value", text: "text", integer: "a whole number", decimal: "a number", boolean: "true or false",
-	duration: "a duration such as 30s", size: "a size such as 256m", list: "a list", block: "a block",
+	anything: "a value", text: "text", integer: "a whole number", count: "a whole number from 1", natural: "a whole number from 0", decimal: "a number", boolean: "true or false",
+	duration: "a duration such as 30s", period: "a duration of more than zero, such as 30s", size: "a size such as 256m", list: "a list", block: "a block",
 	reference: "the name of a component", references: "the names of components", textOrList: "text or a list",
 	port: "a port from 1 to 65535", gotemplate: "a Go template", address: "an IP address such as 127.0.0.1",
 }
@@ -56,14 +59,17 @@ var common = []key{
 	{name: "resources", is: block},
 	{name: "replicas", is: integer},
 	{name: "restart", is: text, values: []string{"no", "always", "unless-stopped", "on-failure"}},
-	{name: "concurrency", is: integer},
+	{name: "concurrency", is: count},
 	{name: "grace", is: duration},
 	{name: "volumes", is: list},
 	{name: "image", is: text},
 	{name: "dockerfile", is: text},
-	{name: "max_retries", is: integer, later: true},
-	{name: "max_queue_size", is: integer, later: true},
-	{name: "ttl", is: duration, later: true},
+	{name: "timeout", is: period},
+	{name: "max_retries", is: natural},
+	{name: "ttl", is: period},
+	{name: "max_queue_size", is: count},
+	{name: "overflow", is: text, values: []string{"block", "dead_letter"}},
+	{name: "subscribe", is: textOrList},
 	{name: "hooks", is: list, later: true},
 	{name: "pipes", is: list, later: true},
 	{name: "scale", is: block, later: true},
@@ -84,7 +90,6 @@ func llm(built bool) schema {
 		{name: "temperature", is: decimal},
 		{name: "max_tokens", is: integer},
 		{name: "history", is: integer},
-		{name: "timeout", is: duration},
 	}}
 }
 
@@ -104,9 +109,9 @@ var agent = schema{keys: []key{
 var kinds = map[string]kind{
 	"input": {phase: PhaseIngress, types: map[string]schema{
 		"api": {built: true, keys: []key{
-			{name: "port", is: port}, {name: "host", is: address}, {name: "max_body", is: integer}, {name: "timeout", is: duration},
+			{name: "port", is: port}, {name: "host", is: address}, {name: "max_body", is: integer},
 		}},
-		"command_line":  {built: true, keys: []key{{name: "prompt", is: text}, {name: "timeout", is: duration}}},
+		"command_line":  {built: true, keys: []key{{name: "prompt", is: text}}},
 		"voice":         {},
 		"keyword_voice": {},
 	}},
@@ -119,13 +124,11 @@ var kinds = map[string]kind{
 			{name: "template", is: gotemplate, required: true},
 			{name: "join", is: references},
 			{name: "format", is: text, values: []string{"text", "json"}},
-			{name: "timeout", is: duration},
 		}},
 		"exec": {built: true, keys: []key{
 			{name: "command", is: textOrList},
 			{name: "mode", is: text, values: []string{"message", "lines"}},
 			{name: "output", is: text, values: []string{"text", "json"}},
-			{name: "timeout", is: duration},
 			{name: "environment", is: block},
 			{name: "workdir", is: text},
 			{name: "source", is: text},
@@ -193,7 +196,7 @@ var busKeys = map[string][]key{
 		{name: "appendfsync", is: text, values: []string{"always", "everysec", "no"}}, {name: "maxmemory", is: size}, {name: "resources", is: block},
 	},
 	"nats": {
-		{name: "url", is: text}, {name: "nats_url", is: text}, {name: "image", is: text}, {name: "ports", is: anything},
+		{name: "url", is: text}, {name: "nats_url", is: text}, {name: "ports", is: anything},
 		{name: "resources", is: block},
 	},
 	"memory": {},

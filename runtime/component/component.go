@@ -34,6 +34,11 @@ type Env struct {
 	Stdout io.Writer // what an output shows to people
 	Stdin  io.Reader // what an input reads from people; nil for none
 
+	// Transport is for HTTP calls to what isn't part of the system. Calls to a
+	// host that has kept failing fail at once, for a while; they carry the trace
+	// of the message that is being handled. Nil: http.DefaultTransport.
+	Transport http.RoundTripper
+
 	// Secret returns the value of a secret by the name of its variable. The
 	// error says where it was looked for.
 	Secret func(name string) (string, error)
@@ -73,6 +78,14 @@ type Instance struct {
 
 	// Streams says that Handle also wants the chunks of streamed answers.
 	Streams bool
+
+	// Timed says that Handle itself keeps to the setting "timeout", since it can
+	// tell best what took so long. The host does it for the others.
+	Timed bool
+
+	// Capabilities is what it can do, for whoever looks into the registry. The
+	// host adds what it sees: "messages", "chunks", "http".
+	Capabilities []string
 
 	// Routes are served beside the host's own HTTP endpoints; nil for none.
 	Routes http.Handler

@@ -44,9 +44,22 @@ func (e Env) Decode(into any) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if OfHost(name) {
+			continue
+		}
 		e.Log.Warn("unknown setting is ignored", "setting", name, "kind", e.Config.Kind, "type", e.Config.Type)
 	}
 	return nil
+}
+
+// OfHost reports whether a setting is one that every component has and that its
+// host honours: a kind need not know of it.
+func OfHost(setting string) bool {
+	switch setting {
+	case "concurrency", "timeout", "max_retries", "ttl", "max_queue_size", "overflow", "subscribe", "grace":
+		return true
+	}
+	return false
 }
 
 // wanter is a type of a setting that describes itself, in its zero value too.

@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
 	"path"
 	"strings"
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
-	"woodwork.dev/ww/runtime/bus/redis"
+	"woodwork.dev/ww/runtime/bus/connect"
 	"woodwork.dev/ww/runtime/component"
 	"woodwork.dev/ww/runtime/registry"
 )
@@ -28,11 +27,16 @@ const openTimeout = 5 * time.Second
 //	COMPONENT_NAME        the name of the component
 //	COMPONENT_TYPE        "KIND TYPE", or TYPE alone where the configuration has the kind
 //	COMPONENT_CONFIG      component.Config as JSON
-//	WOODWORK_MESSAGE_BUS  redis://message-bus:6379, or file:///run/secrets/NAME
-//	                      where the URL itself is a secret
+//	WOODWORK_MESSAGE_BUS  redis://message-bus:6379, nats://message-bus:4222, or
+//	                      file:///run/secrets/NAME where the URL itself is a secret;
+//	                      see connect.FromEnv for what holds where it is absent
 //	WW_PROJECT            the project, which prefixes all keys on the bus; "default" if absent
+//	WW_ADDR               where its HTTP server listens; :8080 if absent
 //	WW_GRACE              time for stopping, such as 10s
 //	WW_SECRETS_DIR        where secrets are files; /run/secrets if absent
+//
+//	OTEL_EXPORTER_OTLP_ENDPOINT  who takes traces, such as http://collector:4318; none if
+//	                             absent. The other variables of OTLP over HTTP hold too
 //
 // The password of the bus is in the secret bus_password, where there is one.
 func FromEnv(getenv func(string) string, builders map[string]component.Builder) (Options, error) {
@@ -41,6 +45,7 @@ func FromEnv(getenv func(string) string, builders map[string]component.Builder) 
 		return Options{}, err
 	}
 	o := Options{Name: c.Name, Config: c, Builders: builders, Stdin: os.Stdin}
+	o.Addr = getenv("WW_ADDR")
 	o.SecretsDir = cmp.Or(getenv("WW_SECRETS_DIR"), DefaultSecretsDir)
 	o.secrets = component.NewSecrets(component.SecretFiles(o.SecretsDir))
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
@@ -49,22 +54,12 @@ func FromEnv(getenv func(string) string, builders map[string]component.Builder) 
 			return Options{}, fmt.Errorf("WW_GRACE: %w", err)
 		}
 	}
-	if o.Concurrency, err = concurrency(c); err != nil {
+	if err := o.queueSettings(); err != nil {
 		return Options{}, err
 	}
+	o.Traces = tracesFromEnv(getenv)
 	o.OpenBus, err = busFromEnv(getenv, o.secrets, o.Log)
 	return o, err
-}
-
-// concurrency reads the setting of that name, which is every component's.
-func concurrency(c component.Config) (int, error) {
-	var s struct {
-		Concurrency int `json:"concurrency"`
-	}
-	if len(c.Settings) > 0 && json.Unmarshal(c.Settings, &s) != nil || s.Concurrency < 0 {
-		return 0, errors.New("the setting concurrency has to be a whole number from 1 on")
-	}
-	return s.Concurrency, nil
 }
 
 func configFromEnv(getenv func(string) string) (component.Config, error) {
@@ -104,35 +99,28 @@ func agree(variable, value string, field *string) error {
 }
 
 func busFromEnv(getenv func(string) string, secrets *component.Secrets, log *slog.Logger) (func(context.Context) (bus.Bus, registry.Registry, error), error) {
-	address, project := getenv("WOODWORK_MESSAGE_BUS"), getenv("WW_PROJECT")
+	address, err := connect.FromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
 	if name, ok := strings.CutPrefix(address, "file://"); ok {
-		url, err := secrets.Lookup(path.Base(name))
-		if err != nil {
+		if address, err = secrets.Lookup(path.Base(name)); err != nil {
 			return nil, fmt.Errorf("the URL of the bus: %w", err)
 		}
-		address = url
+		if err := connect.Check(address); err != nil {
+			return nil, fmt.Errorf("the URL of the bus, in %s: %w", name, err)
+		}
 	}
-	u, err := url.Parse(address)
-	switch {
-	case address == "":
-		return nil, errors.New("WOODWORK_MESSAGE_BUS is not set: give it the URL of the bus, such as redis://message-bus:6379")
-	case err != nil || u.Host == "":
-		return nil, errors.New("WOODWORK_MESSAGE_BUS is no URL such as redis://message-bus:6379")
-	case u.Scheme != "redis" && u.Scheme != "rediss":
-		return nil, fmt.Errorf("WOODWORK_MESSAGE_BUS has the scheme %q: a component needs redis:// or rediss://", u.Scheme)
-	}
+	o := connect.Options{URL: address, Project: getenv("WW_PROJECT"), Log: slog.New(secrets.Handler(log.Handler()))}
 	return func(ctx context.Context) (bus.Bus, registry.Registry, error) {
-		password, err := secrets.Lookup(busPassword)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		o := o
+		var err error
+		if o.Password, err = secrets.Lookup(busPassword); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, err
 		}
 		// Open goes on trying by itself, but only its error says why it must.
 		ctx, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
-		b, err := redis.Open(ctx, redis.Options{URL: address, Password: password, Project: project, Log: slog.New(secrets.Handler(log.Handler()))})
-		if err != nil {
-			return nil, nil, err
-		}
-		return b, b.Registry(), nil
+		return connect.Open(ctx, o)
 	}, nil
 }

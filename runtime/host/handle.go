@@ -10,48 +10,47 @@ import (
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/host/tracing"
 )
 
 // envelopeRoom is what a message needs beside its payload.
 const envelopeRoom = 64 << 10
 
 // handle is the handler of the component's messages: it calls the instance and
-// routes what comes out.
+// routes what comes out. Whoever waits for the answer to a message that fails
+// for good is told by the bus.
 func (h *host) handle(ctx context.Context, m bus.Message) ([]bus.Message, error) {
-	if m.Chunk() && !h.instance.Streams {
+	if m.Chunk() && !h.instance.Load().Streams {
 		return nil, nil
 	}
-	o := &out{host: h, cause: &m, destinations: destinations(&h.Config, &m)}
+	ctx, end := h.tracer.Process(withMessage(ctx, &m), &m)
+	o := &out{host: h, cause: &m, destinations: destinations(&h.Config, &m, tracing.Context(ctx))}
 	h.metrics.inFlight.Add(1)
 	began := time.Now()
 	result, err := h.call(ctx, m, o)
-	h.metrics.seconds.Observe(time.Since(began).Seconds())
+	took := time.Since(began)
 	h.metrics.inFlight.Add(-1)
-	log := h.log.With("message_id", m.ID, "session_id", m.SessionID)
-	if err == nil {
-		h.metrics.handled.Inc()
-		log.Debug("message handled", "seconds", time.Since(began).Seconds())
-		return o.results(result), nil
-	}
-	h.metrics.failed.Inc()
 	err = h.secrets.RedactError(err)
-	final := bus.IsPermanent(err) || m.LastAttempt()
-	log.Warn("message failed", "error", err, "attempt", m.RetryCount+1, "final", final)
-	if final && ctx.Err() == nil {
-		h.replyError(ctx, &m, err)
+	h.metrics.processed(took, err)
+	defer end(err)
+	if err == nil {
+		h.log.DebugContext(ctx, "message handled", "seconds", took.Seconds())
+		return o.results(ctx, result), nil
 	}
+	final := bus.IsPermanent(err) || m.LastAttempt()
+	h.log.WarnContext(ctx, "message failed", "error", err, "attempt", m.RetryCount+1, "final", final)
 	return nil, err
 }
 
 // call runs the instance's handler; its panic is an error like others, so that
-// whoever waits for an answer gets to know.
+// it is counted and logged as they are.
 func (h *host) call(ctx context.Context, m bus.Message, o *out) (result json.RawMessage, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			result, err = nil, &bus.PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	result, err = h.instance.Handle(ctx, m, o)
+	result, err = h.instance.Load().Handle(ctx, m, o)
 	switch {
 	case err != nil || result == nil:
 		return nil, err
@@ -61,26 +60,6 @@ func (h *host) call(ctx context.Context, m bus.Message, o *out) (result json.Raw
 		return nil, bus.Permanent(fmt.Errorf("the component's result of %d bytes: %w: at most %d", len(result), bus.ErrTooLarge, bus.MaxMessageBytes-envelopeRoom))
 	}
 	return result, nil
-}
-
-// replyError tells whoever waits for an answer that there won't be one.
-func (h *host) replyError(ctx context.Context, m *bus.Message, err error) {
-	if m.ReplyTo == "" || m.Chunk() {
-		return
-	}
-	reply := pointToPoint(bus.Message{
-		ID:          bus.DeriveID(m, 0, "error "+m.ReplyTo),
-		Sender:      h.Config.Name,
-		SessionID:   m.SessionID,
-		TraceParent: nextSpan(m.TraceParent),
-		Payload:     json.RawMessage("null"),
-		Error:       fmt.Sprintf("%s: %v", h.Config.Name, err),
-	}, m.ReplyTo, typeError)
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if err := h.bus.Publish(ctx, reply); err != nil {
-		h.log.Warn("the failure could not be told to who asked", "error", err, "message_id", m.ID, "session_id", m.SessionID)
-	}
 }
 
 // out sends the pieces of one answer.
@@ -94,7 +73,7 @@ type out struct {
 }
 
 // continues reports whether the answer goes on with a stream that came in.
-func (o *out) continues() bool { return o.host.instance.Streams && o.cause.StreamID != "" }
+func (o *out) continues() bool { return o.host.instance.Load().Streams && o.cause.StreamID != "" }
 
 // stream is the id of the answer's stream. It is another one for each attempt,
 // as pieces of two attempts make no sense together.
@@ -138,15 +117,18 @@ func (o *out) Chunk(ctx context.Context, payload json.RawMessage) error {
 		m.Payload, m.StreamID, m.ChunkIndex = payload, stream, index
 		ms[i] = m
 	}
-	if err := o.host.bus.Publish(ctx, ms...); err != nil {
+	began := time.Now()
+	err = o.host.bus.Publish(ctx, ms...)
+	o.host.metrics.published(len(ms), time.Since(began), err)
+	if err != nil {
 		return fmt.Errorf("send a chunk: %w", err)
 	}
 	return nil
 }
 
 // results are the messages that carry the whole answer. Their ids come from
-// the bus.
-func (o *out) results(payload json.RawMessage) []bus.Message {
+// the bus, which sends them in one step with the acknowledgement.
+func (o *out) results(ctx context.Context, payload json.RawMessage) []bus.Message {
 	if payload == nil || o.cause.Chunk() {
 		return nil
 	}
@@ -155,6 +137,7 @@ func (o *out) results(payload json.RawMessage) []bus.Message {
 	for i := range o.destinations {
 		m := &o.destinations[i]
 		m.Payload = payload
+		o.host.tracer.Publish(ctx, m)(nil)
 		if o.sent > 0 || o.continues() {
 			m.StreamID, m.IsFinal, m.ChunkIndex = o.stream(), true, o.sent
 			if o.continues() {
@@ -162,5 +145,6 @@ func (o *out) results(payload json.RawMessage) []bus.Message {
 			}
 		}
 	}
+	o.host.metrics.sent.Add(float64(len(o.destinations)))
 	return o.destinations
 }

@@ -18,10 +18,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
+	"woodwork.dev/ww/runtime/host/downstream"
+	"woodwork.dev/ww/runtime/host/tracing"
 	"woodwork.dev/ww/runtime/registry"
 )
 
@@ -40,9 +43,13 @@ type host struct {
 	id       string // of this replica
 	address  string
 	began    time.Time
+	outside  *downstream.Transport
+	tracer   *tracing.Tracer
 	bus      bus.Bus
 	registry registry.Registry
-	instance *component.Instance
+	presence *registry.Presence
+	instance atomic.Pointer[component.Instance] // nil until it is built
+	failure  atomic.Pointer[string]             // why it ends, where it does so by itself
 }
 
 // Run runs one component until ctx is done and returns nil once it has stopped
@@ -55,9 +62,15 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	h := &host{Options: opts, state: newState(), id: bus.NewID(), began: time.Now().UTC()}
-	h.log = slog.New(h.secrets.Handler(opts.Log.Handler())).With("component", opts.Name)
-	h.metrics = newMetrics(opts.Config, h.state)
-	if err := h.serve(ctx); err != nil {
+	h.log = slog.New(contextHandler{h.secrets.Handler(opts.Log.Handler())}).With("component", opts.Name)
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	defer base.CloseIdleConnections()
+	h.outside = downstream.New(base, h.log)
+	h.metrics = newMetrics(opts.Config, h.state, h.outside.Open)
+	if h.tracer, err = tracing.New(ctx, opts.Traces, opts.Name, h.id, h.log); err == nil {
+		err = h.serve(ctx)
+	}
+	if err != nil {
 		err = h.secrets.RedactError(fmt.Errorf("component %s: %w", opts.Name, err))
 		h.log.Error("the component failed", "error", err)
 		return err
@@ -98,6 +111,7 @@ func (h *host) serve(ctx context.Context) error {
 	if server.Shutdown(last) != nil {
 		_ = server.Close() // whoever still waits has waited long enough
 	}
+	h.tracer.Close(last)
 	wg.Wait()
 	return err
 }
@@ -105,8 +119,17 @@ func (h *host) serve(ctx context.Context) error {
 // run is the life of the component. abort ends the requests that are being
 // served.
 func (h *host) run(ctx context.Context, failed <-chan error, abort func()) error {
-	if err := h.start(ctx); err != nil || h.bus == nil {
-		return err
+	if !h.connect(ctx) {
+		return nil
+	}
+	leave := h.join(ctx)
+	h.state.enterPhase(building, "")
+	if err := h.build(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = nil
+		}
+		leave(ctx, err)
+		return errors.Join(err, h.bus.Close())
 	}
 	w := h.work(ctx)
 	select {
@@ -115,31 +138,16 @@ func (h *host) run(ctx context.Context, failed <-chan error, abort func()) error
 		w.fail(err)
 	case <-w.failing:
 	}
-	return h.stop(ctx, w, abort)
+	return h.stop(ctx, w, leave, abort)
 }
 
-// start connects to the bus and builds the component; no bus and no error mean
-// that ctx ended before.
-func (h *host) start(ctx context.Context) error {
+// connect reports whether there is a bus now; if not, ctx has ended before.
+func (h *host) connect(ctx context.Context) bool {
 	h.state.enterPhase(connecting, "")
-	err := h.persist(ctx, connecting, func(ctx context.Context) (err error) {
+	return h.persist(ctx, connecting, func(ctx context.Context) (err error) {
 		h.bus, h.registry, err = h.OpenBus(ctx)
 		return err
-	})
-	if err != nil {
-		h.bus = nil
-		return nil
-	}
-	h.state.enterPhase(building, "")
-	if err := h.build(ctx); err != nil {
-		err = errors.Join(err, h.bus.Close())
-		h.bus = nil
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
-	return nil
+	}) == nil
 }
 
 // persist calls f until it succeeds or ctx is done; its error is that of ctx.
@@ -171,12 +179,12 @@ func (h *host) build(ctx context.Context) error {
 		return fmt.Errorf("there is no kind %q in this program: it has %s", key, strings.Join(slices.Sorted(maps.Keys(h.Builders)), ", "))
 	}
 	instance, err := builder(ctx, component.Env{
-		Config: h.Config, Log: h.log, Stdout: h.Stdout, Stdin: h.Stdin,
+		Config: h.Config, Log: h.log, Stdout: h.Stdout, Stdin: h.Stdin, Transport: h.outside,
 		Secret: h.secrets.Lookup, Submit: h.submit, Ask: h.ask, Gather: h.gather,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
-	h.instance = instance
+	h.instance.Store(instance)
 	return nil
 }

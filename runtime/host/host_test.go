@@ -38,7 +38,7 @@ func TestLife(t *testing.T) {
 			Run: func(ctx context.Context) error {
 				<-ctx.Done()
 				left, err := s.registry.List(context.Background())
-				if err != nil || len(left) != 0 {
+				if err != nil || len(left) != 1 || left[0].State != registry.ShuttingDown {
 					t.Errorf("work stops while the registry has %v, %v", left, err)
 				}
 				note("run ends")
@@ -86,13 +86,16 @@ func TestLife(t *testing.T) {
 		}
 	}
 	_, body := r.get("/metrics")
-	for _, name := range []string{"ww_handler_seconds_bucket", "ww_in_flight", "go_goroutines", "process_start_time_seconds"} {
+	for _, name := range []string{"messaging_process_duration_seconds_bucket", "ww_in_flight", "go_goroutines", "process_start_time_seconds"} {
 		if !strings.Contains(body, name) {
 			t.Errorf("there is no metric %s", name)
 		}
 	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
+	}
+	if left, err := s.registry.List(t.Context()); err != nil || len(left) != 0 {
+		t.Errorf("after the end the registry has %v, %v", left, err)
 	}
 	if want := []string{"build", "run ends", "close"}; !slices.Equal(events, want) {
 		t.Errorf("events %v, want %v", events, want)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/host/tracing"
 )
 
 // maxWait is the longest that one probe may block.
@@ -122,11 +123,11 @@ func (h *host) routes(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.state.leave()
-	if h.instance.Routes == nil {
+	if h.instance.Load().Routes == nil {
 		writeJSON(w, http.StatusNotFound, map[string]any{"error": "this component takes no requests: there are /health, /livez, /readyz, /startupz and /metrics"})
 		return
 	}
-	h.instance.Routes.ServeHTTP(w, r)
+	h.instance.Load().Routes.ServeHTTP(w, r.WithContext(tracing.FromHeader(r.Context(), r.Header)))
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

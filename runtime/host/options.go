@@ -44,8 +44,18 @@ type Options struct {
 	Secret     func(name string) (string, error) // instead of SecretsDir
 
 	Grace       time.Duration // for the whole of stopping; 10 s if 0
-	Concurrency int           // messages handled at the same time; 8 if 0
 	BusCheck    time.Duration // how often the bus is looked at; 1 s if 0
+	Concurrency int           // messages handled at the same time; 8 if 0
+
+	// The component's queue and its messages, as bus.Consumer says.
+	Timeout    time.Duration
+	MaxRetries int
+	TTL        time.Duration
+	QueueLimit int
+	Overflow   bus.Overflow
+
+	// Traces is the URL that takes traces by OTLP over HTTP; none if empty.
+	Traces string
 
 	// Listening, where it isn't nil, is told the address of the HTTP server.
 	Listening func(addr string)

@@ -147,8 +147,9 @@ func TestFromEnv(t *testing.T) {
 		{"COMPONENT_CONFIG", `{"name":"topsecret}`, `COMPONENT_CONFIG is no JSON of a component`},
 		{"COMPONENT_CONFIG", `{} {}`, `COMPONENT_CONFIG is no JSON of a component`},
 		{"WOODWORK_MESSAGE_BUS", "", `WOODWORK_MESSAGE_BUS is not set`},
-		{"WOODWORK_MESSAGE_BUS", "message-bus", `WOODWORK_MESSAGE_BUS is no URL`},
-		{"WOODWORK_MESSAGE_BUS", "nats://x:1", `WOODWORK_MESSAGE_BUS has the scheme "nats"`},
+		{"WOODWORK_MESSAGE_BUS", "message-bus", `WOODWORK_MESSAGE_BUS: it is no URL`},
+		{"WOODWORK_MESSAGE_BUS", "nats://x:1", ""},
+		{"WOODWORK_MESSAGE_BUS", "amqp://x:1", `WOODWORK_MESSAGE_BUS: `},
 	} {
 		o, err := host.FromEnv(func(name string) string {
 			if name == tt.name {

@@ -1,12 +1,9 @@
 package host
 
 import (
-	"crypto/rand"
-	"encoding/hex"
-	"regexp"
-
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
+	"woodwork.dev/ww/runtime/host/tracing"
 )
 
 // Types of messages that a host sends to a component or to an inbox.
@@ -14,18 +11,17 @@ const (
 	typeInput  = "input"
 	typeResult = "result"
 	typeChunk  = "chunk"
-	typeError  = "error"
 )
 
 // destinations returns one message, without content, for each place where the
-// result of handling m goes. The component that has no components to send to
+// result of handling m goes, in the given trace context. The component that has no components to send to
 // is the one that answers the request; its topics then get no reply_to, as
 // there is nothing left to answer.
-func destinations(c *component.Config, m *bus.Message) []bus.Message {
+func destinations(c *component.Config, m *bus.Message, traceParent string) []bus.Message {
 	base := bus.Message{
 		Sender:      c.Name,
 		SessionID:   m.SessionID,
-		TraceParent: nextSpan(m.TraceParent),
+		TraceParent: traceParent,
 		Mode:        bus.AtLeastOnce,
 		MaxRetries:  bus.DefaultMaxRetries,
 		TTLSeconds:  bus.DefaultTTLSeconds,
@@ -67,22 +63,6 @@ func receiver(m *bus.Message) string {
 	return m.Target
 }
 
-var traceParent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$`)
-
-// nextSpan returns a W3C trace context with the trace of parent and a new span;
-// with a new trace where parent is none.
-func nextSpan(parent string) string {
-	trace, flags := "", "01"
-	if f := traceParent.FindStringSubmatch(parent); f != nil {
-		trace, flags = f[1], f[2]
-	} else {
-		trace = randomHex(16)
-	}
-	return "00-" + trace + "-" + randomHex(8) + "-" + flags
-}
-
-func randomHex(n int) string {
-	b := make([]byte, n)
-	rand.Read(b) // never fails
-	return hex.EncodeToString(b)
-}
+// NewTrace returns a W3C trace context of a trace of its own, for work that
+// comes from outside.
+func NewTrace() string { return tracing.NewContext() }

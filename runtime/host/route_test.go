@@ -177,7 +177,7 @@ func TestFailuresAnswer(t *testing.T) {
 		!strings.Contains(body, `ww_messages_handled_total{component="c",kind="test",type="kind"} 1`) {
 		t.Errorf("metrics: %s", body)
 	}
-	if !strings.Contains(r.log.String(), `"session_id":"\"permanent\"","error":"never","attempt":1,"final":true`) {
+	if log := r.log.String(); !strings.Contains(log, `"session_id":"\"permanent\"","trace_id":"`) || !strings.Contains(log, `"component":"c","error":"never","attempt":1,"final":true,"message_id":"`) {
 		t.Errorf("log: %s", r.log)
 	}
 }

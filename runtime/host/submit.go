@@ -31,11 +31,10 @@ func (h *host) inputs(in component.Submission) ([]bus.Message, error) {
 		in.Type = typeInput
 	}
 	ms := fanOut(&h.Config, bus.Message{
-		Sender:      h.Config.Name,
-		SessionID:   in.Session,
-		Payload:     in.Payload,
-		TraceParent: nextSpan(""),
-		CreatedAt:   time.Now().UTC(),
+		Sender:    h.Config.Name,
+		SessionID: in.Session,
+		Payload:   in.Payload,
+		CreatedAt: time.Now().UTC(),
 	}, in.Type)
 	if len(ms) == 0 {
 		return nil, errors.New(`there is nowhere to send input to: the setting "to" is empty`)
@@ -52,18 +51,40 @@ func (h *host) submit(ctx context.Context, in component.Submission) error {
 	if err != nil {
 		return err
 	}
-	return h.bus.Publish(ctx, ms...)
+	return h.publish(ctx, ms, func() error { return h.bus.Publish(ctx, ms...) })
 }
 
-func (h *host) ask(ctx context.Context, in component.Submission) (bus.Replies, error) {
+// publish puts messages that belong together into the trace of ctx, sends them
+// with f, and counts them.
+func (h *host) publish(ctx context.Context, ms []bus.Message, f func() error) error {
+	end := h.tracer.Publish(ctx, &ms[0])
+	for i := range ms[1:] {
+		ms[i+1].TraceParent = ms[0].TraceParent
+	}
+	began := time.Now()
+	err := h.secrets.RedactError(f())
+	h.metrics.published(len(ms), time.Since(began), err)
+	end(err)
+	return err
+}
+
+func (h *host) ask(ctx context.Context, in component.Submission) (replies bus.Replies, err error) {
 	ms, err := h.inputs(in)
 	if err != nil {
 		return nil, err
 	}
-	if len(ms) == 1 {
-		return h.bus.Request(ctx, ms[0])
+	err = h.publish(ctx, ms, func() (err error) {
+		if len(ms) == 1 {
+			replies, err = h.bus.Request(ctx, ms[0])
+		} else {
+			replies, err = h.askAll(ctx, ms)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return h.askAll(ctx, ms)
+	return replies, nil
 }
 
 func (h *host) gather(ctx context.Context, key, part string, value json.RawMessage) (map[string]json.RawMessage, error) {

@@ -8,14 +8,13 @@ import (
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
-	"woodwork.dev/ww/runtime/registry"
 )
 
 // work is all that goes on while the component is up.
 type work struct {
 	stopAnnouncing context.CancelFunc
 	stopWorking    context.CancelFunc
-	announced      chan struct{} // closed when the registry's entry is withdrawn
+	announced      chan struct{} // closed when nothing becomes ready any more
 	finished       chan struct{} // closed when no handler runs any more
 
 	mu      sync.Mutex
@@ -47,17 +46,17 @@ func (h *host) work(ctx context.Context) *work {
 		stopWorking: stopWorking, stopAnnouncing: stopAnnouncing,
 		announced: make(chan struct{}), finished: make(chan struct{}), failing: make(chan struct{}),
 	}
-	subscribed := make(chan struct{})
+	subscribed, instance := make(chan struct{}), h.instance.Load()
 	var wg sync.WaitGroup
 	h.state.enterPhase(subscribing, "")
-	if h.instance.Handle == nil {
+	if instance.Handle == nil {
 		close(subscribed)
 	} else {
 		wg.Go(func() { h.consume(working, w, sync.OnceFunc(func() { close(subscribed) })) })
 	}
-	if h.instance.Run != nil {
+	if instance.Run != nil {
 		wg.Go(func() {
-			if err := h.instance.Run(working); err != nil && working.Err() == nil {
+			if err := instance.Run(working); err != nil && working.Err() == nil {
 				w.fail(err)
 			}
 		})
@@ -79,9 +78,14 @@ func (h *host) work(ctx context.Context) *work {
 }
 
 func (h *host) consume(ctx context.Context, w *work, subscribed func()) {
+	timeout := h.Timeout
+	if h.instance.Load().Timed {
+		timeout = 0
+	}
 	err := h.bus.Consume(ctx, bus.Consumer{
 		Component: h.Name, Instance: h.id, Topics: h.Config.Subscribe,
-		Concurrency: h.Concurrency, Grace: h.Grace, Handler: h.handle,
+		Concurrency: h.Concurrency, Grace: h.Grace, Handler: h.handle, Timeout: timeout,
+		MaxRetries: h.MaxRetries, TTL: h.TTL, QueueLimit: h.QueueLimit, Overflow: h.Overflow,
 	}, subscribed)
 	switch {
 	case err != nil:
@@ -91,43 +95,14 @@ func (h *host) consume(ctx context.Context, w *work, subscribed func()) {
 	}
 }
 
-// announce enters the component in the registry, makes it ready, and keeps the
-// entry until ctx is done.
+// announce makes the component ready once it is in the registry as that.
 func (h *host) announce(ctx context.Context) {
 	h.state.enterPhase(announcing, "")
-	err := h.persist(ctx, announcing, func(ctx context.Context) error {
-		return h.registry.Announce(ctx, h.entry())
-	})
-	if err == nil {
+	if h.persist(ctx, announcing, h.presence.Announce) == nil {
 		h.state.enterPhase(ready, "")
 		if ctx.Err() == nil {
 			h.log.Info("ready")
 		}
-	}
-	kept := false
-	err = registry.Keep(ctx, h.registry, func() registry.Entry {
-		kept = true
-		return h.entry()
-	})
-	if !kept { // then it has withdrawn nothing either
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterGrace)
-		defer cancel()
-		err = h.registry.Withdraw(last, h.Name, h.id)
-	}
-	if err != nil {
-		h.log.Warn("the entry in the registry could not be withdrawn; it expires by itself", "error", err)
-	}
-}
-
-func (h *host) entry() registry.Entry {
-	busy := h.metrics.inFlight.Load()
-	s := registry.Ready
-	if busy > 0 {
-		s = registry.Active
-	}
-	return registry.Entry{
-		Name: h.Name, Kind: h.Config.Kind, Type: h.Config.Type, Instance: h.id, Address: h.address,
-		State: s, Started: h.began, Load: min(1, float64(busy)/float64(h.Concurrency)),
 	}
 }
 
@@ -135,6 +110,11 @@ func (h *host) entry() registry.Entry {
 func (h *host) watchBus(ctx context.Context) {
 	tick := time.NewTicker(h.BusCheck)
 	defer tick.Stop()
+	trim := sync.OnceFunc(func() {
+		if err := trimProgram(); err != nil {
+			h.log.Debug("the memory for starting is kept", "error", err)
+		}
+	})
 	for {
 		select {
 		case <-tick.C:
@@ -155,17 +135,26 @@ func (h *host) watchBus(ctx context.Context) {
 		default:
 			h.log.Info("the message bus is back")
 		}
+		if h.state.view().Phase == ready {
+			trim()
+		}
 	}
 }
 
-// stop ends the work in order, within the grace.
-func (h *host) stop(ctx context.Context, w *work, abort func()) error {
+// stop ends the work in order, within the grace: the component isn't ready any
+// more, the registry says so, no message is taken, what is being handled ends
+// and is acknowledged.
+func (h *host) stop(ctx context.Context, w *work, leave func(context.Context, error), abort func()) error {
 	h.log.Info("stopping", "grace", h.Grace.String())
 	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.Grace)
 	defer cancel()
+	if err := w.failure(); err != nil {
+		h.fail(err)
+	}
 	h.state.enterPhase(draining, "")
 	w.stopAnnouncing()
 	wait(budget, w.announced)
+	h.tell(ctx)
 	w.stopWorking()
 	idle := h.state.idle(budget)
 	wait(budget, w.finished)
@@ -173,7 +162,9 @@ func (h *host) stop(ctx context.Context, w *work, abort func()) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterGrace)
 	defer cancel()
 	idle = h.state.idle(last) && idle
-	if !wait(last, w.finished) || !wait(last, w.announced) {
+	ended := wait(last, w.finished) && wait(last, w.announced)
+	leave(ctx, w.failure())
+	if !ended {
 		// What still runs uses the component and the bus: both stay open.
 		return errors.Join(w.failure(), fmt.Errorf("not everything ended within %s: what wasn't finished will be delivered again", h.Grace))
 	}
@@ -185,8 +176,8 @@ func (h *host) stop(ctx context.Context, w *work, abort func()) error {
 
 func (h *host) close() error {
 	var errs []error
-	if h.instance.Close != nil {
-		if err := h.instance.Close(); err != nil {
+	if i := h.instance.Load(); i.Close != nil {
+		if err := i.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close the component: %w", err))
 		}
 	}

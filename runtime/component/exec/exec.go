@@ -95,10 +95,10 @@ func Build(_ context.Context, env component.Env) (*component.Instance, error) {
 	switch s.Mode {
 	case "message":
 		r := &runner{program: p, json: s.Output == "json", timeout: time.Duration(s.Timeout)}
-		return &component.Instance{Handle: r.handle}, nil
+		return &component.Instance{Handle: r.handle, Timed: true}, nil
 	case "lines":
 		w := start(p, time.Duration(s.Timeout), env.Log)
-		return &component.Instance{Handle: w.handle, Close: w.close}, nil
+		return &component.Instance{Handle: w.handle, Timed: true, Close: w.close}, nil
 	}
 	return nil, fmt.Errorf(`setting "mode": want "message" or "lines", got %q`, s.Mode)
 }

@@ -26,10 +26,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
-
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
@@ -38,8 +36,9 @@ import (
 const (
 	openAI      = "https://api.openai.com/v1"
 	maxSessions = 1000
-	noKey       = "none" // the client insists on one, where the server doesn't
 )
+
+var errTooLarge = bus.Permanent(errors.New("the answer of the model is too large"))
 
 type settings struct {
 	Model       string             `json:"model"`
@@ -61,23 +60,15 @@ func Build(_ context.Context, env component.Env) (*component.Instance, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	m := &model{
-		settings: s,
-		log:      env.Log,
-		history:  newHistory(s.History, maxSessions),
-		// The service and not openai.NewClient, which reads OPENAI_* variables:
-		// what a component does is in its settings. Retries are the bus's.
-		chat: openai.NewChatCompletionService(
-			option.WithBaseURL(s.BaseURL),
-			option.WithAPIKey(s.APIKey),
-			option.WithHTTPClient(&http.Client{Transport: transport}),
-			option.WithMaxRetries(0),
-		),
-	}
 	return &component.Instance{
-		Handle: m.handle,
-		Close:  func() error { transport.CloseIdleConnections(); return nil },
+		Handle: (&model{
+			settings: s,
+			log:      env.Log,
+			history:  newHistory(s.History, maxSessions),
+			client:   http.Client{Transport: env.Transport},
+		}).handle,
+		Timed:        true,
+		Capabilities: []string{"chat", "stream", "model:" + s.Model},
 	}, nil
 }
 
@@ -96,9 +87,6 @@ func (s *settings) check() error {
 	case s.MaxTokens != nil && *s.MaxTokens < 1:
 		return errors.New(`setting "max_tokens": want a number from 1`)
 	}
-	if s.APIKey == "" {
-		s.APIKey = noKey
-	}
 	return nil
 }
 
@@ -106,14 +94,14 @@ type model struct {
 	settings
 	log     *slog.Logger
 	history *history
-	chat    openai.ChatCompletionService
+	client  http.Client
 }
 
 func (l *model) handle(ctx context.Context, m bus.Message, out component.Out) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(l.Timeout))
 	defer cancel()
 	said := component.Text(m.Payload)
-	text, err := l.complete(ctx, l.history.of(m.SessionID), said, out)
+	text, err := l.complete(ctx, l.request(l.history.of(m.SessionID), said), out)
 	if err != nil {
 		return nil, err
 	}
@@ -122,65 +110,55 @@ func (l *model) handle(ctx context.Context, m bus.Message, out component.Out) (j
 }
 
 // complete streams one answer and returns the whole of it.
-func (l *model) complete(ctx context.Context, past []turn, said string, out component.Out) (string, error) {
-	stream := l.chat.NewStreaming(ctx, l.params(past, said))
-	defer func() { _ = stream.Close() }()
-	var answer strings.Builder
-	finish := ""
-	for stream.Next() {
-		chunk := stream.Current()
-		if len(chunk.Choices) == 0 {
-			continue
-		}
-		choice := chunk.Choices[0]
-		if choice.FinishReason != "" {
-			finish = choice.FinishReason
-		}
-		piece := choice.Delta.Content + choice.Delta.Refusal
-		if piece == "" {
-			continue
-		}
-		if answer.Len()+len(piece) > bus.MaxMessageBytes {
-			return "", bus.Permanent(errors.New("the answer of the model is too large"))
-		}
-		answer.WriteString(piece)
-		if err := out.Chunk(ctx, component.JSONString(piece)); err != nil {
-			return "", err
-		}
-	}
-	if err := stream.Err(); err != nil {
+func (l *model) complete(ctx context.Context, r request, out component.Out) (string, error) {
+	reading, stop := context.WithCancel(ctx)
+	come := make(chan string)
+	var finish string
+	var broken error
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		defer close(come)
+		finish, broken = l.stream(reading, r, func(piece string) error {
+			select {
+			case come <- piece:
+				return nil
+			case <-reading.Done():
+				return reading.Err()
+			}
+		})
+	})
+	answer, err := relay(come, func(text string) error { return out.Chunk(ctx, component.JSONString(text)) })
+	stop()
+	reader.Wait()
+	switch {
+	case err != nil && ctx.Err() == nil:
+		return "", err
+	case err != nil:
 		return "", l.explain(ctx, err)
+	case broken != nil:
+		return "", l.explain(ctx, broken)
+	case finish == "length" || finish == "content_filter":
+		l.log.WarnContext(ctx, "the model's answer is not complete", "reason", finish)
 	}
-	switch finish {
-	case "":
-		return "", errors.New("the model's answer broke off: the connection ended early")
-	case "length", "content_filter":
-		l.log.Warn("the model's answer is not complete", "reason", finish)
-	}
-	return answer.String(), nil
+	return answer, nil
 }
 
-func (l *model) params(past []turn, said string) openai.ChatCompletionNewParams {
-	p := openai.ChatCompletionNewParams{Model: l.Model}
+func (l *model) request(past []turn, said string) request {
+	r := request{Model: l.Model, Temperature: l.Temperature}
 	if l.System != "" {
-		p.Messages = append(p.Messages, openai.SystemMessage(l.System))
+		r.Messages = append(r.Messages, message{"system", l.System})
 	}
 	for _, t := range past {
-		p.Messages = append(p.Messages, openai.UserMessage(t.user), openai.AssistantMessage(t.model))
+		r.Messages = append(r.Messages, message{"user", t.user}, message{"assistant", t.model})
 	}
-	p.Messages = append(p.Messages, openai.UserMessage(said))
-	if l.Temperature != nil {
-		p.Temperature = openai.Float(*l.Temperature)
+	r.Messages = append(r.Messages, message{"user", said})
+	// OpenAI's newer models refuse the old name, others know only that one.
+	if l.BaseURL == openAI {
+		r.MaxCompletionTokens = l.MaxTokens
+	} else {
+		r.MaxTokens = l.MaxTokens
 	}
-	if l.MaxTokens != nil {
-		// OpenAI's newer models refuse the old name, others know only that one.
-		if l.BaseURL == openAI {
-			p.MaxCompletionTokens = openai.Int(*l.MaxTokens)
-		} else {
-			p.MaxTokens = openai.Int(*l.MaxTokens)
-		}
-	}
-	return p
+	return r
 }
 
 // explain makes an error that says what to do, is permanent where trying again
@@ -189,29 +167,38 @@ func (l *model) explain(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("the model gave no answer within %s", time.Duration(l.Timeout))
 	}
-	var api *openai.Error
+	var api *apiError
 	if !errors.As(err, &api) {
-		return errors.New(l.clean("ask the model at " + l.BaseURL + ": " + err.Error()))
+		var call *url.Error
+		if errors.As(err, &call) {
+			err = call.Err // the rest of it is said here
+		}
+		failed := errors.New(l.clean("ask the model at " + l.BaseURL + ": " + err.Error()))
+		if bus.IsPermanent(err) {
+			return bus.Permanent(failed)
+		}
+		return failed
 	}
-	status := fmt.Sprintf("the model API answered %d %s", api.StatusCode, http.StatusText(api.StatusCode))
-	detail := ""
-	if api.Message != "" {
-		detail = l.clean(": " + api.Message)
-	}
-	switch api.StatusCode {
+	switch api.status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		// The detail may quote a part of the key.
-		return bus.Permanent(fmt.Errorf(`%s: check the setting "api_key" and what it may do`, status))
+		api = &apiError{status: api.status}
+		return bus.Permanent(fmt.Errorf(`%w: check the setting "api_key" and what it may do`, api))
 	case http.StatusNotFound:
-		return bus.Permanent(fmt.Errorf(`%s: check the settings "model" (%s) and "base_url" (%s)%s`, status, l.Model, l.BaseURL, detail))
+		detail := ""
+		if api.detail != "" {
+			detail = l.clean(": " + api.detail)
+		}
+		api = &apiError{status: api.status}
+		return bus.Permanent(fmt.Errorf(`%w: check the settings "model" (%s) and "base_url" (%s)%s`, api, l.Model, l.BaseURL, detail))
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return bus.Permanent(errors.New(status + detail))
+		return bus.Permanent(errors.New(l.clean(api.Error())))
 	}
-	return errors.New(status + detail)
+	return errors.New(l.clean(api.Error()))
 }
 
 func (l *model) clean(text string) string {
-	if l.APIKey != noKey {
+	if l.APIKey != "" {
 		text = strings.ReplaceAll(text, l.APIKey, "[redacted]")
 	}
 	const most = 500

@@ -18,6 +18,32 @@ import (
 	"woodwork.dev/ww/runtime/component/openai"
 )
 
+// TestNewerModels: OpenAI itself knows the limit by another name.
+func TestNewerModels(t *testing.T) {
+	var asked string
+	env, _ := componenttest.Env(t, "llm", "openai", `{"model":"m","api_key":{"$secret":"KEY"},"max_tokens":7}`)
+	env.Transport = outside(func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		asked = r.URL.String() + " " + string(body)
+		return nil, errors.Join(err, errors.New("the host is not called until noon"))
+	})
+	in, err := openai.Build(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = say(t, in, "s", "x")
+	if err == nil || bus.IsPermanent(err) || err.Error() != "ask the model at https://api.openai.com/v1: the host is not called until noon" {
+		t.Errorf("got %v", err)
+	}
+	if want := `https://api.openai.com/v1/chat/completions {"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"max_completion_tokens":7}`; asked != want {
+		t.Errorf("asked %s", asked)
+	}
+}
+
+type outside func(*http.Request) (*http.Response, error)
+
+func (f outside) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // request is what the model server was asked.
 type request struct {
 	Model       string
@@ -79,7 +105,8 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, said string) {
 		w.(http.Flusher).Flush()
 	}
 	const delta = `{"id":"x","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":%q},"finish_reason":null}]}`
-	event(`{"id":"x","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}`)
+	_, _ = io.WriteString(w, ": a comment\n\nevent: message\n")
+	event(`{"id":"x","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"error":null}`)
 	switch said {
 	case "break off":
 		event(delta, "half an ")
@@ -87,6 +114,12 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, said string) {
 	case "error in between":
 		event(delta, "half an ")
 		event(`{"error":{"message":"overloaded, topsecret"}}`)
+		return
+	case "error in a word":
+		event(`{"error":"no memory"}`)
+		return
+	case "nonsense":
+		event(`{"choices":`)
 		return
 	case "hang":
 		event(delta, "half an ")
@@ -110,11 +143,7 @@ func (s *server) last() request {
 func build(t *testing.T, settings string) (*component.Instance, error) {
 	t.Helper()
 	env, _ := componenttest.Env(t, "llm", "openai", settings)
-	in, err := openai.Build(t.Context(), env)
-	if err == nil {
-		t.Cleanup(func() { _ = in.Close() })
-	}
-	return in, err
+	return openai.Build(t.Context(), env)
 }
 
 func say(t *testing.T, in *component.Instance, session, text string) (string, []string, error) {
@@ -135,7 +164,7 @@ func TestAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, chunks, err := say(t, in, "s", "hello big world")
-	if err != nil || got != "hello big world" || strings.Join(chunks, ",") != `"hello ","big ","world"` {
+	if err != nil || got != "hello big world" || chunks[0] != `"hello "` || strings.ReplaceAll(strings.Join(chunks, ""), `""`, "") != `"hello big world"` {
 		t.Errorf("got %q, %q, %v", got, chunks, err)
 	}
 	r := s.last()
@@ -233,6 +262,8 @@ func TestErrors(t *testing.T) {
 		{"status 503", false, "the model API answered 503"},
 		{"break off", false, "the model's answer broke off"},
 		{"error in between", false, "overloaded, [redacted]"},
+		{"error in a word", false, "the model API broke off: no memory"},
+		{"nonsense", false, "an event of the model's answer is not JSON"},
 		{"hang", false, "the model gave no answer within 1s"},
 	} {
 		before := len(s.requests)

@@ -63,7 +63,7 @@ func Build(_ context.Context, env component.Env) (*component.Instance, error) {
 		return nil, fmt.Errorf(`setting "template": %w`, err)
 	}
 	r := &renderer{tmpl: t, join: s.Join, json: s.Format == "json", timeout: time.Duration(s.Timeout), gather: env.Gather}
-	return &component.Instance{Handle: r.handle}, nil
+	return &component.Instance{Handle: r.handle, Timed: true}, nil
 }
 
 // compile parses the text and puts a call of tick into every loop and every
