@@ -17,6 +17,7 @@ const (
 	BusPasswordFile = Folder + "/secrets/" + busPassword
 	redisImage      = "redis:alpine"
 	redisPort       = "6379"
+	natsPort        = "4222"
 )
 
 // bus adds the bus, unless the file says that there is one elsewhere.
@@ -29,9 +30,6 @@ func (g *generator) bus() {
 		b = &model.Bus{Kind: "redis", Settings: &model.Map{}}
 	}
 	switch {
-	case b.Kind == "nats":
-		g.errorf(b.Span, "not-built", "use `message_bus = redis {}`", "this version of ww can't use NATS as the message bus")
-		return
 	case b.Kind == "memory":
 		g.errorf(b.Span, "wrong-bus", "leave `message_bus` out, or use `message_bus = redis {}`",
 			"a bus in memory lives in one process: containers can't reach it")
@@ -43,9 +41,14 @@ func (g *generator) bus() {
 		return
 	}
 	g.hasBus = true
-	g.busEnv = "redis://" + model.BusService + ":" + redisPort
 	g.out.BusPassword = true
-	g.services.set(model.BusService, g.redis(b)).
+	service := g.redis
+	g.busEnv = "redis://" + model.BusService + ":" + redisPort
+	if b.Kind == "nats" {
+		service = g.nats
+		g.busEnv = "nats://" + model.BusService + ":" + natsPort
+	}
+	g.services.set(model.BusService, service(b)).
 		comment("The message bus. It keeps every message on its volume until it is handled; nothing\noutside of this project reaches it unless you publish a port.")
 	g.secrets.set(busPassword, &newObject().set("file", text("./"+BusPasswordFile)).node)
 	g.volumes.set(busVolume, &newObject().node)
@@ -85,18 +88,42 @@ func (g *generator) redis(b *model.Bus) *yaml.Node {
 		s.comment("appendfsync always: a message that was accepted survives even a power cut.")
 	}
 	s.set("user", raw("999:1000"))
+	g.keep(s, bus, b)
+	s.set("healthcheck", healthcheck(text("CMD-SHELL"),
+		text(`REDISCLI_AUTH="$(cat /run/secrets/`+busPassword+`)" redis-cli ping | grep -q PONG`)))
+	g.busLabels(s, b, redisPort)
+	return &s.node
+}
+
+// nats is the service of a NATS bus: ww has the server in it, so that nothing is
+// pulled. It syncs every write.
+func (g *generator) nats(b *model.Bus) *yaml.Node {
+	bus := &model.Component{Name: model.BusService, Settings: &model.Map{}, Span: b.Span}
+	model.Envs(b.Settings, func(e model.Env) { g.variable(bus, e) })
+	s := newObject()
+	g.image(s, bus)
+	s.set("command", flow(texts("bus", "serve")...))
+	s.set("user", raw(nobody))
+	g.keep(s, bus, b)
+	s.set("healthcheck", healthcheck(texts("CMD", "/ww", "bus", "health")...))
+	g.busLabels(s, b, natsPort)
+	return &s.node
+}
+
+// keep is what every bus of ours needs to keep what it has.
+func (g *generator) keep(s *object, bus *model.Component, b *model.Bus) {
 	s.set("restart", text("unless-stopped"))
 	s.set("stop_grace_period", text("20s"))
 	s.set("secrets", list(text(busPassword)))
 	s.set("volumes", list(text(busVolume+":/data")))
 	s.set("ports", g.ports(bus, b.Settings.Field("ports")))
-	s.set("healthcheck", healthcheck(text("CMD-SHELL"),
-		text(`REDISCLI_AUTH="$(cat /run/secrets/`+busPassword+`)" redis-cli ping | grep -q PONG`)))
+}
+
+func (g *generator) busLabels(s *object, b *model.Bus, port string) {
 	g.resources(s, b.Settings, nil)
 	harden(s, true)
 	l := newObject()
 	l.set("dev.woodwork.phase", text(string(model.PhaseBus)))
-	l.set("dev.woodwork.port", raw(redisPort))
+	l.set("dev.woodwork.port", raw(port))
 	s.set("labels", &l.node)
-	return &s.node
 }

@@ -115,7 +115,7 @@ func TestPrepare(t *testing.T) {
 	}
 	wantNames(t, filepath.Join(dir, ".ww"), ".gitignore", "build", "secrets")
 	wantNames(t, filepath.Join(dir, ".ww", "build"), "component")
-	wantNames(t, filepath.Join(dir, ".ww", "build", "component"), ".ww-digest", "Dockerfile", "ww")
+	wantNames(t, filepath.Join(dir, ".ww", "build", "component"), ".ww-digest", "Dockerfile", "data", "ww")
 	for _, s := range l.Project.Services {
 		if s.Build != nil && s.Build.Context != filepath.Join(dir, ".ww", "build", "component") {
 			t.Errorf("context %s", s.Build.Context)

@@ -34,7 +34,6 @@ func TestMistakes(t *testing.T) {
 		`a = input api { replicas: $N  to: out }`:                                                             `port-clash: replicas of "a" can't all publish one port`,
 		`a = llm openai { model: $bus_password }`:                                                             `reserved-name: "bus_password" is the name of the bus's password`,
 		`a = llm openai { model: ${M:-x}  system: ${M:-y} }`:                                                  `two-defaults: "a" gives the variable M two defaults`,
-		`message_bus = nats {}`:                                                                               `not-built: this version of ww can't use NATS`,
 		`message_bus = memory {}`:                                                                             `wrong-bus: a bus in memory lives in one process`,
 		`message_bus = redis { appendfsync: "often" }`:                                                        `wrong-value: "appendfsync" of a redis bus can't be "often"`,
 		`message_bus = redis { appendfsync: $F }`:                                                             `wrong-value: "appendfsync" can't be a variable`,

@@ -168,7 +168,7 @@ func harden(s *object, readOnly bool) {
 	}
 	s.set("read_only", boolean(readOnly))
 	if !readOnly {
-		s.comment("Secrets from the environment are copied in before it starts, which engines refuse for\na read-only root. The image is owned by root and the component is not: it can write\nnowhere but /tmp all the same.")
+		s.comment("Secrets from the environment are copied in before it starts, which engines refuse for\na read-only root. The image is owned by root and the component is not: it can write\nnowhere but /tmp and the empty /data all the same.")
 	}
 	s.set("cap_drop", flow(text("ALL")))
 	s.set("security_opt", flow(raw("no-new-privileges:true")))

@@ -49,8 +49,9 @@ func (t *tool) app() *cli.App {
 		Commands: []*cli.Command{
 			t.composeCommand(),
 			t.sendCommand(), t.chatCommand(),
+			t.busCommand(), t.traceCommand(), t.servicesCommand(),
 			t.checkCommand(), t.fmtCommand(), t.graphCommand(),
-			t.componentCommand(), t.healthCommand(), t.requestCommand(),
+			t.componentCommand(), t.healthCommand(), t.requestCommand(), t.busAgentCommand(),
 		},
 		// Exit codes are mapped in one place: report.
 		ExitErrHandler: func(*cli.Context, error) {},

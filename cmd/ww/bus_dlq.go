@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"woodwork.dev/ww/runtime/bus"
+)
+
+func (t *tool) busDeadCommand() *cli.Command {
+	format := func() cli.Flag { return formatFlag("table", "table or json") }
+	all := func(what string) cli.Flag {
+		return &cli.BoolFlag{Name: "all", Usage: what + " all of them, or all of the components that are named"}
+	}
+	return &cli.Command{
+		Name:  "dlq",
+		Usage: "the dead letters: messages that failed for good",
+		Subcommands: []*cli.Command{
+			{
+				Name: "ls", Usage: "list the dead letters, of all components if none is named; the newest first", ArgsUsage: "[COMPONENT…]",
+				Flags: []cli.Flag{
+					&cli.IntFlag{Name: "limit", Aliases: []string{"n"}, Value: 100, Usage: "the newest `N` of each component"}, format(),
+				},
+				Action: t.dead(t.listDead),
+			},
+			{
+				Name: "show", Usage: "show dead letters whole: the message, why it failed, and when", ArgsUsage: "ID…",
+				Flags:  []cli.Flag{formatFlag("text", "text or json")},
+				Action: t.dead(t.showDead),
+			},
+			{
+				Name: "requeue", Usage: "give dead letters back to the components that they were for, as if they were just published", ArgsUsage: "ID…|--all [COMPONENT…]",
+				Flags:  []cli.Flag{all("requeue"), format()},
+				Action: t.dead(t.requeueDead),
+			},
+			{
+				Name: "rm", Usage: "delete dead letters for good", ArgsUsage: "ID…|--all [COMPONENT…]",
+				Flags:  []cli.Flag{all("delete"), &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "don't ask"}, format()},
+				Action: t.dead(t.removeDead),
+			},
+		},
+	}
+}
+
+// deadRequest is what a command line says of dead letters.
+type deadRequest struct {
+	names  []string // ids, or components
+	all    bool
+	yes    bool
+	limit  int
+	asJSON bool
+}
+
+// dead reads the command line of one of the commands about dead letters.
+func (t *tool) dead(f func(context.Context, *remote, deadRequest) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		plain := "table"
+		if c.Command.Name == "show" {
+			plain = "text"
+		}
+		if err := oneOf("format", c.String("format"), plain, "json"); err != nil {
+			return err
+		}
+		q := deadRequest{c.Args().Slice(), c.Bool("all"), c.Bool("yes"), c.Int("limit"), c.String("format") == "json"}
+		switch {
+		case c.Command.Name == "ls" && q.limit <= 0:
+			return &usageError{fmt.Errorf("--limit can't be %d", q.limit), "it is how many to show of each component"}
+		case c.Command.Name != "ls" && !q.all && len(q.names) == 0:
+			return &usageError{errors.New("name the dead letters"), "`ww bus dlq ls` shows their ids"}
+		}
+		return t.onBus(c, func(ctx context.Context, r *remote) error { return f(ctx, r, q) })
+	}
+}
+
+// deadLetter is one with the component whose queue it failed on: ids are unique
+// within a component only.
+type deadLetter struct {
+	Component string `json:"component"`
+	bus.DeadLetter
+}
+
+// changed is how many dead letters of a component were moved or deleted.
+type changed struct {
+	Component string `json:"component"`
+	Count     int    `json:"count"`
+}
+
+func (t *tool) listDead(ctx context.Context, r *remote, q deadRequest) error {
+	all, err := collect[deadEntry](ctx, r, order{Op: opList, Components: q.names, Limit: q.limit})
+	if err != nil {
+		return err
+	}
+	if q.asJSON {
+		return t.printJSON(all)
+	}
+	now := time.Now()
+	var rows [][]string
+	for _, d := range all {
+		rows = append(rows, []string{d.ID, d.Component, ago(now, d.Last), fmt.Sprint(d.Attempts), d.MessageID, d.SessionID, d.Error})
+	}
+	return t.table([]string{"ID", "COMPONENT", "AGE", "ATTEMPTS", "MESSAGE", "SESSION", "ERROR"}, rows)
+}
+
+// deadEntry is one dead letter in a list: all but the payload.
+type deadEntry struct {
+	ID        string    `json:"id"`
+	Component string    `json:"component"`
+	MessageID string    `json:"message_id"`
+	SessionID string    `json:"session_id"`
+	Type      string    `json:"event_type,omitempty"`
+	Sender    string    `json:"sender_component,omitempty"`
+	Attempts  int       `json:"attempts"`
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
+	Error     string    `json:"error"`
+}
+
+func entryOfDead(component string, d *bus.DeadLetter) deadEntry {
+	return deadEntry{
+		ID: d.ID, Component: component, MessageID: d.Message.ID, SessionID: d.Message.SessionID, Type: d.Message.Type,
+		Sender: d.Message.Sender, Attempts: d.Attempts, First: d.First, Last: d.Last, Error: d.Error,
+	}
+}
+
+func (t *tool) showDead(ctx context.Context, r *remote, q deadRequest) error {
+	all, err := collect[deadLetter](ctx, r, order{Op: opShow, IDs: q.names})
+	if err != nil {
+		return err
+	}
+	for i, d := range all {
+		if q.asJSON {
+			err = t.printJSON(d)
+		} else {
+			if i > 0 {
+				fmt.Fprintln(t.out)
+			}
+			_, err = fmt.Fprint(t.out, wholeDead(&d))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func wholeDead(d *deadLetter) string {
+	var b strings.Builder
+	m := &d.Message
+	for _, line := range [][2]string{
+		{"id", d.ID}, {"component", d.Component}, {"message", m.ID}, {"session", m.SessionID}, {"from", m.Sender}, {"type", m.Type},
+		{"published", stamp(m.CreatedAt)}, {"first tried", stamp(d.First)}, {"last tried", stamp(d.Last)},
+		{"attempts", fmt.Sprint(d.Attempts)}, {"trace", m.TraceParent},
+	} {
+		if line[1] != "" {
+			fmt.Fprintf(&b, "%-12s %s\n", line[0], oneLine(line[1]))
+		}
+	}
+	section(&b, "error", d.Error)
+	section(&b, "payload", prettyPayload(m.Payload))
+	return b.String()
+}
+
+func section(b *strings.Builder, title, text string) {
+	fmt.Fprintln(b, title)
+	for line := range strings.Lines(strings.TrimRight(text, "\n")) {
+		fmt.Fprintln(b, "  "+harmless(strings.TrimRight(line, "\r\n")))
+	}
+}
+
+// prettyPayload gives text as it is and everything else as indented JSON.
+func prettyPayload(payload json.RawMessage) string {
+	var s string
+	if json.Unmarshal(payload, &s) == nil {
+		return s
+	}
+	var b bytes.Buffer
+	if json.Indent(&b, payload, "", "  ") != nil {
+		return string(payload)
+	}
+	return b.String()
+}
+
+func stamp(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339Nano)
+}
+
+func (t *tool) requeueDead(ctx context.Context, r *remote, q deadRequest) error {
+	return t.changeDead(ctx, r, opRequeue, q, "requeued")
+}
+
+func (t *tool) removeDead(ctx context.Context, r *remote, q deadRequest) error {
+	if q.all && !q.yes && isTerminal(t.in) && isTerminal(t.err) {
+		sure, err := t.sure(ctx, r, q.names)
+		if err != nil || !sure {
+			return err
+		}
+	}
+	return t.changeDead(ctx, r, opDiscard, q, "deleted")
+}
+
+// sure asks before many are deleted.
+func (t *tool) sure(ctx context.Context, r *remote, components []string) (bool, error) {
+	l, err := only[look](ctx, r, order{Op: opStats})
+	if err != nil {
+		return false, err
+	}
+	var n int64
+	for name, s := range l.Components {
+		if len(components) == 0 || slices.Contains(components, name) {
+			n += s.Dead
+		}
+	}
+	if n == 0 {
+		return true, nil // what there is to say is said by what comes of it
+	}
+	fmt.Fprintf(t.err, "delete %s for good? [y/N] ", count(int(n), "dead letter", "dead letters"))
+	lines, failed := t.lines(ctx)
+	select {
+	case line, ok := <-lines:
+		if ok && slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line))) {
+			return true, nil
+		}
+		fmt.Fprintln(t.err, "nothing is deleted")
+		if ok {
+			return false, nil
+		}
+		return false, *failed
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (t *tool) changeDead(ctx context.Context, r *remote, op operation, q deadRequest, done string) error {
+	o := order{Op: op, IDs: q.names}
+	if q.all {
+		o = order{Op: op, Components: q.names, All: true}
+	}
+	all, err := collect[changed](ctx, r, o)
+	if err != nil {
+		return err
+	}
+	if q.asJSON {
+		return t.printJSON(all)
+	}
+	var rows [][]string
+	for _, c := range all {
+		rows = append(rows, []string{c.Component, fmt.Sprint(c.Count)})
+	}
+	if len(rows) == 0 {
+		fmt.Fprintln(t.err, "nothing to do: there are no dead letters")
+		return nil
+	}
+	return t.table([]string{"COMPONENT", strings.ToUpper(done)}, rows)
+}

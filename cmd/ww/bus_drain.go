@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (t *tool) busDrainCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "drain",
+		Usage:     "wait until nothing waits on the bus any more, for one component or for all",
+		ArgsUsage: "[COMPONENT]",
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "how long to wait"},
+			formatFlag("table", "table or json"),
+		},
+		Action: func(c *cli.Context) error {
+			if err := oneOf("format", c.String("format"), "table", "json"); err != nil {
+				return err
+			}
+			wait := c.Duration("timeout")
+			switch {
+			case c.NArg() > 1:
+				return &usageError{errors.New("name one component, or none for all"), "ww bus drain [COMPONENT]"}
+			case wait <= 0:
+				return &usageError{fmt.Errorf("--timeout can't be %s", wait), "write a duration such as 30s"}
+			}
+			return t.onBus(c, func(ctx context.Context, r *remote) error {
+				return t.drain(ctx, r, c.Args().Slice(), wait, c.String("format") == "json")
+			})
+		},
+	}
+}
+
+// drained is what is left when the time is over, by component.
+type drained struct {
+	Drained bool             `json:"drained"`
+	Left    map[string]int64 `json:"left"`
+}
+
+// drain is the inner half.
+func (a *agent) drain(ctx context.Context, o order) error {
+	within, cancel := context.WithTimeout(ctx, o.Wait)
+	defer cancel()
+	if len(o.Components) == 0 {
+		left, err := a.bus.Drain(within)
+		if err == nil {
+			err = ctx.Err()
+		}
+		return a.items(err, drained{len(left) == 0, left})
+	}
+	known, err := a.components(ctx, o)
+	if err != nil {
+		return err
+	}
+	name := o.Components[0]
+	if !slices.Contains(known, name) {
+		return noComponent(name, known)
+	}
+	// The bus tells of all queues when they are empty, of one only how it is.
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		stats, err := a.bus.Stats(ctx)
+		depth := stats[name].Depth
+		if err != nil || depth == 0 {
+			return a.items(err, drained{true, map[string]int64{}})
+		}
+		select {
+		case <-tick.C:
+		case <-within.Done():
+			return a.items(ctx.Err(), drained{false, map[string]int64{name: depth}})
+		}
+	}
+}
+
+func (t *tool) drain(ctx context.Context, r *remote, components []string, wait time.Duration, asJSON bool) error {
+	if isTerminal(t.err) {
+		fmt.Fprintf(t.err, "waiting up to %s; Ctrl-C ends waiting, and changes nothing\n", wait)
+	}
+	d, err := only[drained](ctx, r, order{Op: opDrain, Components: components, Wait: wait})
+	if err != nil {
+		return err
+	}
+	if d.Left == nil {
+		d.Left = map[string]int64{}
+	}
+	if asJSON {
+		if err := t.printJSON(d); err != nil {
+			return err
+		}
+	}
+	if d.Drained {
+		if !asJSON {
+			fmt.Fprintln(t.err, "drained: nothing waits on the bus for "+orAll(components))
+		}
+		return nil
+	}
+	var rows [][]string
+	var total int64
+	for _, name := range slices.Sorted(maps.Keys(d.Left)) {
+		rows = append(rows, []string{name, fmt.Sprint(d.Left[name])})
+		total += d.Left[name]
+	}
+	if !asJSON {
+		if err := t.table([]string{"COMPONENT", "LEFT"}, rows); err != nil {
+			return err
+		}
+	}
+	return &timeoutError{
+		fmt.Sprintf("not drained within %s: %s left", wait, count(int(total), "message is", "messages are")),
+		"`ww bus stats --watch` shows whether it gets on; --timeout waits longer",
+	}
+}
+
+func orAll(components []string) string {
+	if len(components) == 0 {
+		return "anyone"
+	}
+	return strings.Join(components, ", ")
+}

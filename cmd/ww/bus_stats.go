@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"woodwork.dev/ww/runtime/bus"
+)
+
+func (t *tool) busStatsCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "stats",
+		Usage: "show what waits for each component, and what became of the rest",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "look again every second, until Ctrl-C; with rates in place of totals"},
+			formatFlag("table", "table or json"),
+		},
+		Action: func(c *cli.Context) error {
+			if err := oneOf("format", c.String("format"), "table", "json"); err != nil {
+				return err
+			}
+			return t.onBus(c, func(ctx context.Context, r *remote) error {
+				if c.Bool("watch") {
+					return t.watchStats(ctx, r, time.Second, c.String("format") == "json")
+				}
+				return t.stats(ctx, r, c.String("format") == "json")
+			})
+		},
+	}
+}
+
+// look is what the queues hold at one moment.
+type look struct {
+	Time       time.Time            `json:"time"`
+	Components map[string]bus.Stats `json:"components"`
+	Dropped    int64                `json:"dropped_total"`
+	Rates      map[string]rate      `json:"rates,omitempty"` // since the look before
+	Error      string               `json:"error,omitempty"` // why nothing could be seen
+}
+
+// rate is what a component does in a second.
+type rate struct {
+	Handled float64 `json:"handled_per_second"`
+	Retried float64 `json:"retried_per_second"`
+}
+
+// stats is the inner half: one look, or one after the other.
+func (a *agent) stats(ctx context.Context, o order) error {
+	if o.Every <= 0 {
+		l, err := a.look(ctx)
+		return a.items(err, l)
+	}
+	tick := time.NewTicker(o.Every)
+	defer tick.Stop()
+	for {
+		// A bus that is away for a while is something to see, not the end.
+		within, cancel := context.WithTimeout(ctx, 5*o.Every)
+		l, err := a.look(within)
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			l = look{Time: time.Now().UTC(), Error: err.Error()}
+		}
+		if err := a.items(nil, l); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (a *agent) look(ctx context.Context) (look, error) {
+	all, err := a.bus.Stats(ctx)
+	if err != nil {
+		return look{}, err
+	}
+	now := time.Now().UTC()
+	dropped, err := a.bus.Dropped(ctx)
+	return look{Time: now, Components: all, Dropped: dropped}, err
+}
+
+func (t *tool) stats(ctx context.Context, r *remote, asJSON bool) error {
+	l, err := only[look](ctx, r, order{Op: opStats})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return t.printJSON(l)
+	}
+	return t.showLook(l)
+}
+
+// watchStats shows looks as they come. A terminal shows the last one, anything
+// else gets one after the other.
+func (t *tool) watchStats(ctx context.Context, r *remote, every time.Duration, asJSON bool) error {
+	screen := isTerminal(t.out) && !asJSON
+	var before look
+	return r.watch(ctx, order{Op: opStats, Every: every}, parsed(func(l look) error {
+		l.Rates = rates(before, l)
+		if l.Error == "" {
+			before = l
+		}
+		switch {
+		case asJSON:
+			return t.printLine(l)
+		case screen:
+			fmt.Fprint(t.out, "\x1b[H\x1b[2J")
+		}
+		if l.Error != "" {
+			fmt.Fprintln(t.err, "the bus can't be looked into:", oneLine(l.Error))
+			return nil
+		}
+		if l.Rates == nil {
+			l.Rates = map[string]rate{} // the first look has none yet
+		}
+		fmt.Fprintln(t.out, l.Time.Local().Format(time.TimeOnly))
+		return t.showLook(l)
+	}))
+}
+
+// rates compares two looks; nil where there is nothing to compare with.
+// Counters that have fallen are those of another bus.
+func rates(before, l look) map[string]rate {
+	seconds := l.Time.Sub(before.Time).Seconds()
+	if before.Time.IsZero() || seconds <= 0 || l.Error != "" {
+		return nil
+	}
+	out := map[string]rate{}
+	for name, s := range l.Components {
+		b := before.Components[name]
+		out[name] = rate{perSecond(s.Handled-b.Handled, seconds), perSecond(s.Retried-b.Retried, seconds)}
+	}
+	return out
+}
+
+func perSecond(n int64, seconds float64) float64 {
+	return math.Round(float64(max(n, 0))/seconds*10) / 10
+}
+
+func (t *tool) showLook(l look) error {
+	header := []string{"COMPONENT", "DEPTH", "IN FLIGHT", "DELAYED", "LAG", "DEAD", "OLDEST", "HANDLED", "RETRIED", "REPLICAS"}
+	if l.Rates != nil {
+		header[7], header[8] = "HANDLED/S", "RETRIED/S"
+	}
+	var rows [][]string
+	for _, name := range slices.Sorted(maps.Keys(l.Components)) {
+		s := l.Components[name]
+		depth, oldest := fmt.Sprint(s.Depth), ""
+		if s.Limit > 0 {
+			depth = fmt.Sprintf("%d of %d", s.Depth, s.Limit)
+		}
+		if s.Oldest > 0 {
+			oldest = brief(time.Duration(s.Oldest * float64(time.Second)))
+		}
+		handled, retried := fmt.Sprint(s.Handled), fmt.Sprint(s.Retried)
+		if l.Rates != nil {
+			handled, retried = "", ""
+			if r, ok := l.Rates[name]; ok {
+				handled, retried = fmt.Sprintf("%.1f", r.Handled), fmt.Sprintf("%.1f", r.Retried)
+			}
+		}
+		rows = append(rows, []string{name, depth, fmt.Sprint(s.InFlight), fmt.Sprint(s.Delayed), fmt.Sprint(s.Lag), fmt.Sprint(s.Dead),
+			oldest, handled, retried, fmt.Sprint(s.Consumers)})
+	}
+	if err := t.table(header, rows); err != nil || l.Dropped == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(t.out, "dropped, on topics that nobody subscribes to: %d\n", l.Dropped)
+	return err
+}

@@ -1,0 +1,330 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/bus/memory"
+	"woodwork.dev/ww/runtime/registry"
+)
+
+// world is a bus within the test and a remote that leads to it: the inner half
+// of the commands runs in this process, behind the same pipes.
+type world struct {
+	*testing.T
+	ctx      context.Context
+	tool     *tool
+	out, err *bytes.Buffer
+	bus      *memory.Bus
+	registry *registry.Memory
+	remote   *remote
+	ended    chan int // exit codes of the inner half
+}
+
+func newWorld(t *testing.T) *world {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	w := &world{T: t, ctx: ctx, out: &bytes.Buffer{}, err: &bytes.Buffer{}, bus: memory.New(memory.Options{}), registry: registry.NewMemory(), ended: make(chan int, 100)}
+	t.Cleanup(func() { _ = w.bus.Close() })
+	w.tool = &tool{in: strings.NewReader(""), out: w.out, err: w.err}
+	w.remote = &remote{
+		name: "demo-in-1", known: []string{"greet", "out"}, hard: ctx,
+		note: func(s string) { fmt.Fprintln(w.err, "note:", s) },
+		run: func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+			inner := &tool{in: stdin, out: stdout, err: stderr}
+			code := inner.report(inner.busAgent(ctx, func(context.Context) (bus.Bus, registry.Registry, error) {
+				return open{w.bus}, w.registry, nil
+			}))
+			w.ended <- code
+			return code, nil
+		},
+	}
+	return w
+}
+
+// open stays open: each order has its own connection to a real bus.
+type open struct{ bus.Bus }
+
+func (open) Close() error { return nil }
+
+// consume runs a component until the test ends.
+func (w *world) consume(component string, topics []string, h bus.Handler) {
+	w.Helper()
+	ctx, cancel := context.WithCancel(w.ctx)
+	var wg sync.WaitGroup
+	ready := make(chan struct{})
+	wg.Go(func() {
+		if err := w.bus.Consume(ctx, bus.Consumer{Component: component, Topics: topics, Handler: h}, func() { close(ready) }); err != nil {
+			w.Errorf("consume %s: %v", component, err)
+		}
+	})
+	w.Cleanup(func() { cancel(); wg.Wait() })
+	w.wait("the consumer", ready)
+}
+
+func (w *world) wait(what string, c <-chan struct{}) {
+	w.Helper()
+	select {
+	case <-c:
+	case <-w.ctx.Done():
+		w.Fatalf("%s doesn't come", what)
+	}
+}
+
+func (w *world) publish(ms ...bus.Message) {
+	w.Helper()
+	if err := w.bus.Publish(w.ctx, ms...); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) drained() {
+	w.Helper()
+	left, err := w.bus.Drain(w.ctx)
+	if err != nil || len(left) > 0 {
+		w.Fatalf("left: %v, %v", left, err)
+	}
+}
+
+// printed returns what was printed since the last call.
+func (w *world) printed() string {
+	defer w.out.Reset()
+	return w.out.String()
+}
+
+func (w *world) told() string {
+	defer w.err.Reset()
+	return w.err.String()
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// fails checks an error's exit code and its words, with those of its remedy.
+func (w *world) fails(err error, code int, words ...string) {
+	w.Helper()
+	got, remedy := classify(err)
+	if err == nil || got != code {
+		w.Fatalf("exit code %d, want %d: %v", got, code, err)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error()+"\n"+remedy, word) {
+			w.Errorf("%q isn't in %q, %q", word, err, remedy)
+		}
+	}
+}
+
+func text(id, target, session, s string) bus.Message {
+	payload, _ := json.Marshal(s) // of a string, it doesn't fail
+	return bus.Message{ID: id, Target: target, SessionID: session, Type: "input", Sender: "test", Payload: payload}
+}
+
+func refuse(context.Context, bus.Message) ([]bus.Message, error) {
+	return nil, bus.Permanent(errors.New("it is\nbad"))
+}
+
+func accept(context.Context, bus.Message) ([]bus.Message, error) { return nil, nil }
+
+// match compares lines with patterns in which ‹…› stands for anything.
+func (w *world) match(got, want string) {
+	w.Helper()
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimLeft(want, "\n")), "‹…›", `[^\n]*?`)
+	if !regexp.MustCompile(`^` + pattern + `$`).MatchString(got) {
+		w.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestBusStats(t *testing.T) {
+	w := newWorld(t)
+	w.consume("greet", nil, accept)
+	w.consume("out", nil, refuse)
+	w.publish(text("m1", "greet", "s", "a"), text("m2", "greet", "s", "b"), text("m3", "out", "s", "c"))
+	w.publish(bus.Message{Pattern: bus.PublishSubscribe, Type: "nobody.cares"})
+	w.drained()
+	w.must(w.tool.stats(w.ctx, w.remote, false))
+	w.match(w.printed(), `
+COMPONENT   DEPTH   IN FLIGHT   DELAYED   LAG   DEAD   OLDEST   HANDLED   RETRIED   REPLICAS
+greet       0       0           0         0     0      -        2         0         1
+out         0       0           0         0     1      -        ‹…›         0         1
+dropped, on topics that nobody subscribes to: 1
+`)
+	w.must(w.tool.stats(w.ctx, w.remote, true))
+	var l look
+	w.must(json.Unmarshal([]byte(w.printed()), &l))
+	if l.Components["greet"].Handled != 2 || l.Components["out"].Dead != 1 || l.Dropped != 1 || l.Time.IsZero() {
+		t.Errorf("%+v", l)
+	}
+}
+
+// A second look has rates; the end of the command ends the other side, and
+// isn't an error.
+func TestBusStatsWatch(t *testing.T) {
+	w := newWorld(t)
+	w.consume("greet", nil, accept)
+	ctx, cancel := context.WithCancel(w.ctx)
+	looks := 0
+	w.tool.out = writer(func(p []byte) (int, error) {
+		var l look
+		if err := json.Unmarshal(p, &l); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+		if _, ok := l.Rates["greet"]; ok != (looks > 0) {
+			t.Errorf("look %d: %s", looks, p)
+		}
+		if looks++; looks == 3 {
+			cancel()
+		}
+		return len(p), nil
+	})
+	w.must(w.tool.watchStats(ctx, w.remote, time.Millisecond, true))
+	if code := <-w.ended; looks < 3 || code != exitOK {
+		t.Errorf("%d looks; the other side ends with %d", looks, code)
+	}
+}
+
+// A bus that is away is something to see while one watches, and not the end.
+func TestBusStatsWatchAway(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.bus.Close())
+	for _, asJSON := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(w.ctx)
+		looks := 0
+		w.tool.err = writer(func(p []byte) (int, error) {
+			if looks++; looks == 2 {
+				cancel()
+			}
+			return w.err.Write(p)
+		})
+		w.tool.out = writer(func(p []byte) (int, error) {
+			if looks++; looks == 2 {
+				cancel()
+			}
+			return w.out.Write(p)
+		})
+		w.must(w.tool.watchStats(ctx, w.remote, time.Millisecond, asJSON))
+		if got := w.printed() + w.told(); looks < 2 || strings.Count(got, bus.ErrClosed.Error()) < 2 {
+			t.Errorf("%d looks: %s", looks, got)
+		}
+	}
+	w.fails(w.tool.stats(w.ctx, w.remote, false), exitComponent, bus.ErrClosed.Error())
+}
+
+type writer func([]byte) (int, error)
+
+func (f writer) Write(p []byte) (int, error) { return f(p) }
+
+func TestRates(t *testing.T) {
+	at := time.Unix(1000, 0)
+	before := look{Time: at, Components: map[string]bus.Stats{"a": {Handled: 10, Retried: 1}, "b": {Handled: 5}}}
+	now := look{Time: at.Add(2 * time.Second), Components: map[string]bus.Stats{"a": {Handled: 13, Retried: 2}, "b": {}, "c": {Handled: 4}}}
+	got := rates(before, now)
+	want := map[string]rate{"a": {1.5, 0.5}, "b": {}, "c": {2, 0}}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if rates(look{}, now) != nil || rates(now, look{Time: at.Add(3 * time.Second), Error: "away"}) != nil {
+		t.Error("rates of nothing")
+	}
+}
+
+func TestBusDrain(t *testing.T) {
+	w := newWorld(t)
+	release := make(chan struct{})
+	w.consume("slow", nil, func(ctx context.Context, _ bus.Message) ([]bus.Message, error) {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return nil, nil
+	})
+	w.publish(text("m1", "slow", "s", "a"), text("m2", "slow", "s", "b"))
+	for _, components := range [][]string{nil, {"slow"}} {
+		err := w.tool.drain(w.ctx, w.remote, components, 10*time.Millisecond, false)
+		w.fails(err, exitTimeout, "not drained within 10ms: 2 messages are left", "ww bus stats")
+		w.match(w.printed(), "COMPONENT   LEFT\nslow        2\n")
+	}
+	w.fails(w.tool.drain(w.ctx, w.remote, nil, time.Millisecond, true), exitTimeout)
+	w.match(w.printed(), "{\n  \"drained\": false,\n  \"left\": {\n    \"slow\": 2\n  }\n}\n")
+	w.must(w.tool.drain(w.ctx, w.remote, []string{"greet"}, time.Millisecond, false)) // it has a container, and no queue
+	w.fails(w.tool.drain(w.ctx, w.remote, []string{"slwo"}, time.Second, false), exitUsage, `did you mean "slow"?`)
+	close(release)
+	w.told()
+	w.must(w.tool.drain(w.ctx, w.remote, []string{"slow"}, time.Minute, false))
+	w.must(w.tool.drain(w.ctx, w.remote, nil, time.Minute, true))
+	w.match(w.printed(), "{\n  \"drained\": true,\n  \"left\": {}\n}\n")
+	w.match(w.told(), "drained: nothing waits on the bus for slow\n")
+}
+
+func TestBusPublish(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.registry.Announce(w.ctx, registry.Entry{Name: "agent", Instance: "i"}))
+	got := make(chan bus.Message, 10)
+	keep := func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+		got <- m
+		return nil, nil
+	}
+	w.consume("greet", []string{"orders.*"}, keep)
+	send := func(topic string, force bool, args ...string) (string, error) {
+		m, err := w.tool.message(args, topic, false)
+		if err == nil {
+			err = w.tool.publish(w.ctx, w.remote, m, force, false)
+		}
+		return strings.TrimSpace(w.printed()), err
+	}
+	id, err := send("", false, "greet", "hello", "you")
+	w.must(err)
+	if m := <-got; m.ID != id || string(m.Payload) != `"hello you"` || m.Sender != "cli" || m.SessionID == "" || m.Type != "input" {
+		t.Errorf("%+v", m)
+	}
+	id, err = send("orders.new", false, "1")
+	w.must(err)
+	if m := <-got; m.ID != id || m.Type != "orders.new" {
+		t.Errorf("%+v", m)
+	}
+	_, err = send("", false, "agnet", "x")
+	w.fails(err, exitUsage, `neither the bus nor the registry knows a component "agnet"`, `did you mean "agent"?`)
+	_, err = send("", false, "nothing-like-it", "x")
+	w.fails(err, exitUsage, "there are: agent, greet, out", "--force")
+	if _, err = send("", true, "nothing-like-it", "x"); err != nil {
+		t.Error(err)
+	}
+	_, err = send("orders.*", false, "x")
+	w.fails(err, exitUsage, "only subscriptions may")
+	_, err = send("", false)
+	w.fails(err, exitUsage, "name the component or the topic")
+}
+
+func TestBusServices(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.tool.services(w.ctx, w.remote, true))
+	w.match(w.printed(), "[]\n")
+	w.must(w.registry.Announce(w.ctx, registry.Entry{Name: "greet", Kind: "core", Type: "template", Instance: "i1", Address: "greet:8080",
+		State: registry.Active, Started: time.Now().Add(-90 * time.Second), Load: 0.254, Capabilities: []string{"a", "b"}}))
+	w.must(w.registry.Announce(w.ctx, registry.Entry{Name: "bare", Instance: "i2"}))
+	w.must(w.tool.services(w.ctx, w.remote, false))
+	w.match(w.printed(), `
+NAME    KIND            STATE    LOAD   UP      ADDRESS      INSTANCE   CAPABILITIES
+bare    -               -        0%     -       -            i2         -
+greet   core template   active   25%    1m30s   greet:8080   i1         a, b
+`)
+	w.must(w.tool.services(w.ctx, w.remote, true))
+	var entries []registry.Entry
+	w.must(json.Unmarshal([]byte(w.printed()), &entries))
+	if len(entries) != 2 || entries[1].Address != "greet:8080" {
+		t.Errorf("%+v", entries)
+	}
+}
