@@ -9,7 +9,7 @@ GO      ?= go
 LDFLAGS := -s -w
 BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
-.PHONY: all build cross demo test lint bench fuzz images tools clean
+.PHONY: all build cross demo demo-offline test lint bench bench-bus chaos fuzz images tools clean
 
 all: build
 
@@ -39,6 +39,10 @@ demo: build
 	@scripts/base-images redis:alpine
 	@scripts/demo bin/ww
 
+# The same with a bus that is ww itself: no image but those FROM scratch.
+demo-offline: build
+	@scripts/demo bin/ww offline
+
 test: lint tools images
 	CGO_ENABLED=1 $(GO) test -race -timeout 25m ./...
 
@@ -51,7 +55,23 @@ lint:
 # COMPOSE=path/to/docker-compose compares with docker compose as well.
 bench: build images
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./syntax ./model ./compose ./runtime/plan
-	WW_BENCH=1 $(GO) test -count 1 -run '^TestBench' -v ./cmd/ww
+	WW_BENCH=1 $(GO) test -count 1 -run '^TestBench' -v ./cmd/ww ./runtime/host
+
+# The buses against what their server can do, against a peer, and against
+# themselves as systems grow. It fails where a figure is beyond its limit.
+bench-bus: tools
+	$(GO) -C bench vet -mod=mod ./...
+	$(GO) -C bench test -mod=mod -count 1 -timeout 10m -run '^TestBench' -v ./...
+
+# Nothing is lost: so many messages through containers that are killed, cut off
+# and replaced, every so many seconds. A SEED repeats the order of the faults.
+MESSAGES ?= 100000
+BUS      ?= redis
+REPLICAS ?= 1
+EVERY    ?= 3
+chaos: images
+	WW_CHAOS=$(MESSAGES) WW_CHAOS_SEED=$(SEED) WW_CHAOS_BUS=$(BUS) WW_CHAOS_REPLICAS=$(REPLICAS) WW_CHAOS_EVERY=$(EVERY) \
+		$(GO) test -count 1 -timeout 2h -run '^TestChaos$$' -v ./cmd/ww
 
 FUZZTIME ?= 60s
 fuzz:

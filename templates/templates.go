@@ -52,6 +52,7 @@ func Builtin(b Binary) Context {
 		return c
 	}
 	c.add("Dockerfile", builtinDockerfile)
+	c.add("data/.keep", nil)
 	c.binary("ww", b)
 	return c
 }

@@ -13,7 +13,7 @@ import (
 
 func TestBuiltin(t *testing.T) {
 	c := Builtin(fakeBinary(t))
-	wantFiles(t, written(t, c), map[string]string{"Dockerfile": string(builtinDockerfile), "ww*": program})
+	wantFiles(t, written(t, c), map[string]string{"Dockerfile": string(builtinDockerfile), "data/.keep": "", "ww*": program})
 	if len(c.Args) != 0 || c.Name != "component" {
 		t.Errorf("%q, %v", c.Name, c.Args)
 	}
