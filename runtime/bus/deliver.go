@@ -112,6 +112,9 @@ func (c *Consumer) protect(ctx context.Context, m Message) (outputs []Message, e
 
 // complete fills in what outputs inherit from their cause.
 func (c *Consumer) complete(cause *Message, outputs []Message) error {
+	if len(outputs) == 0 {
+		return nil
+	}
 	now := time.Now()
 	for i := range outputs {
 		o := &outputs[i]

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	batchMessages = 256
+	batchMessages = 1024
 	batchBytes    = 1 << 20
 )
 
@@ -19,20 +19,28 @@ type batcher[T any] struct {
 	share float64       // of a round trip that may be waited for company
 	limit time.Duration // of that
 	all   bool          // wait for a full batch, not for as many as the last time
+	two   bool          // two round trips at a time where they are short
 	size  func(T) (messages, bytes int)
 
 	mu      sync.Mutex
 	waiting []T
-	n       int  // messages in waiting
-	target  int  // messages that are worth a round trip
-	away    bool // one is under way
-	urgent  bool // some of them can't wait
+	n       int       // messages in waiting
+	target  int       // messages that are worth a round trip
+	until   time.Time // when less are, too
+	urgent  bool      // some of them can't wait
+	away    int       // round trips under way
+	allowed int       // that there may be
 	stopped bool
 	wake    chan struct{}
+	running sync.WaitGroup
 }
 
-func newBatcher[T any](share float64, limit time.Duration, all bool, size func(T) (messages, bytes int)) *batcher[T] {
-	return &batcher[T]{share: share, limit: limit, all: all, size: size, target: 1, wake: make(chan struct{}, 1)}
+// short is a round trip during which the server is at work and not waiting for
+// its disk: then this side can prepare the next one.
+const short = time.Millisecond
+
+func newBatcher[T any](share float64, limit time.Duration, size func(T) (messages, bytes int)) *batcher[T] {
+	return &batcher[T]{share: share, limit: limit, size: size, target: 1, allowed: 1, wake: make(chan struct{}, 1)}
 }
 
 // add puts v into the next round trip; what is urgent makes it begin.
@@ -42,9 +50,9 @@ func (b *batcher[T]) add(v T, urgent bool) {
 	b.waiting = append(b.waiting, v)
 	b.n += messages
 	b.urgent = b.urgent || urgent
-	enough := !b.away && (urgent || b.n >= b.target)
+	look := b.away < b.allowed && (urgent || b.n == messages || b.n >= b.target)
 	b.mu.Unlock()
-	if enough {
+	if look {
 		b.signal()
 	}
 }
@@ -64,8 +72,10 @@ func (b *batcher[T]) stop() {
 	b.signal()
 }
 
-// run calls do for each batch until done is closed, or stop.
+// run calls do for each batch until done is closed, or stop; it returns when
+// the last call has.
 func (b *batcher[T]) run(done <-chan struct{}, do func([]T)) {
+	defer b.running.Wait()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -76,16 +86,18 @@ func (b *batcher[T]) run(done <-chan struct{}, do func([]T)) {
 			return
 		}
 		for {
-			batch, n := b.take()
+			batch, messages, wait := b.take()
+			if wait > 0 {
+				timer.Reset(wait)
+			}
 			if len(batch) == 0 {
 				break
 			}
-			began := time.Now()
-			do(batch)
-			if wait := b.worth(n, time.Since(began)); wait > 0 {
-				timer.Reset(wait)
-				break
-			}
+			b.running.Go(func() {
+				began := time.Now()
+				do(batch)
+				b.back(messages, time.Since(began))
+			})
 		}
 		if b.ended() {
 			return
@@ -96,29 +108,41 @@ func (b *batcher[T]) run(done <-chan struct{}, do func([]T)) {
 func (b *batcher[T]) ended() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.stopped && len(b.waiting) == 0
+	return b.stopped && len(b.waiting) == 0 && b.away == 0
 }
 
-// worth decides what the next round trip waits for, and returns how long.
-func (b *batcher[T]) worth(n int, took time.Duration) time.Duration {
+// back decides what the next round trip waits for.
+func (b *batcher[T]) back(n int, took time.Duration) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.away = false
-	b.target = n
-	if b.all && n > 1 {
-		b.target = batchMessages
+	b.away--
+	b.allowed = 1
+	if b.two && took < short {
+		b.allowed = 2
 	}
-	if n <= 1 || b.n >= b.target || b.urgent || b.stopped {
-		b.target = 1
-		return 0
+	b.target, b.until = n, time.Time{}
+	if n > 1 {
+		b.until = time.Now().Add(min(time.Duration(float64(took)*b.share), b.limit))
+		if b.all {
+			b.target = batchMessages
+		}
 	}
-	return min(time.Duration(float64(took)*b.share), b.limit)
+	b.mu.Unlock()
+	b.signal()
 }
 
-// take returns the next batch, and how many messages it has.
-func (b *batcher[T]) take() (batch []T, messages int) {
+// take returns the next batch and how many messages it has, or how long it is
+// not worth a round trip.
+func (b *batcher[T]) take() (batch []T, messages int, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.waiting) == 0 || b.away >= b.allowed {
+		return nil, 0, 0
+	}
+	if b.n < b.target && !b.urgent && !b.stopped {
+		if wait = time.Until(b.until); wait > 0 {
+			return nil, 0, wait
+		}
+	}
 	i, size := 0, 0
 	for i < len(b.waiting) && messages < batchMessages && size < batchBytes {
 		n, bytes := b.size(b.waiting[i])
@@ -128,9 +152,9 @@ func (b *batcher[T]) take() (batch []T, messages int) {
 	batch = b.waiting[:i:i]
 	b.waiting = b.waiting[i:]
 	if len(b.waiting) == 0 {
-		b.waiting = nil
+		b.waiting, b.urgent = nil, false
 	}
 	b.n -= messages
-	b.target, b.away, b.urgent = 1, i > 0, len(b.waiting) > 0 && b.urgent
-	return batch, messages
+	b.away++
+	return batch, messages, 0
 }

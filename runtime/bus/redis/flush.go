@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,8 +14,10 @@ import (
 // flusher sends what several goroutines publish at the same time in one round
 // trip.
 type flusher struct {
-	bus    *Bus
-	batch  *batcher[*commit]
+	bus   *Bus
+	batch *batcher[*commit]
+
+	mu     sync.Mutex
 	queues map[string]*[partitions]string // streams of components that are in the set of queues
 }
 
@@ -24,6 +27,7 @@ type commit struct {
 	messages []outgoing
 	one      [1]outgoing // messages, where it is one
 	result   chan error  // with room for one
+	began    time.Time
 }
 
 func newFlusher(b *Bus) *flusher {
@@ -33,7 +37,9 @@ func newFlusher(b *Bus) *flusher {
 		}
 		return len(c.messages), bytes
 	}
-	return &flusher{bus: b, batch: newBatcher(0.25, time.Millisecond, false, size), queues: map[string]*[partitions]string{}}
+	f := &flusher{bus: b, batch: newBatcher(0.25, time.Millisecond, size), queues: map[string]*[partitions]string{}}
+	f.batch.two = true
+	return f
 }
 
 // send returns when the server has the messages. After an error it may have
@@ -73,7 +79,9 @@ func (f *flusher) deliver(ctx context.Context, batch []*commit) {
 			err = f.countDropped(ctx, batch, errs)
 		}
 		if err != nil { // the server may have lost what it had
+			f.mu.Lock()
 			clear(f.queues)
+			f.mu.Unlock()
 			f.bus.routes.Store(unknown)
 		}
 		for i, c := range batch {
@@ -175,6 +183,8 @@ func (f *flusher) add(ctx context.Context, pipe redis.Pipeliner, r *routes, rece
 		return f.bus.scripts.add.EvalSha(ctx, pipe, []string{keys.version()}, string(keys),
 			receiver, partition(&o.message), o.body, s.Limit, flag(s.Overflow == bus.Divert), inbox, reply)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	streams := f.queues[receiver]
 	if streams == nil {
 		streams = new([partitions]string)

@@ -13,10 +13,6 @@ import (
 	"woodwork.dev/ww/runtime/bus"
 )
 
-func xMessage(id string, fields map[string]any) *redis.XMessage {
-	return &redis.XMessage{ID: id, Values: fields}
-}
-
 // Stats implements bus.Operator. InFlight is as old as a heartbeat of the
 // replicas, a quarter of their lease.
 func (b *Bus) Stats(ctx context.Context) (map[string]bus.Stats, error) {

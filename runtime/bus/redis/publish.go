@@ -70,14 +70,9 @@ func (b *Bus) Publish(ctx context.Context, ms ...bus.Message) error {
 
 // newCommit seals messages. What a handler sends isn't held up by limits.
 func newCommit(ms []bus.Message, unlimited bool) (*commit, error) {
-	c := &commit{result: make(chan error, 1)}
-	c.messages = c.one[:]
-	if len(ms) != 1 {
-		c.messages = make([]outgoing, len(ms))
-	}
-	now := time.Now()
+	c := emptyCommit(len(ms))
 	for i := range ms {
-		if err := c.messages[i].seal(ms[i], now); err != nil {
+		if err := c.messages[i].seal(ms[i], c.began); err != nil {
 			return nil, err
 		}
 		c.messages[i].unlimited = unlimited
@@ -85,12 +80,21 @@ func newCommit(ms []bus.Message, unlimited bool) (*commit, error) {
 	return c, nil
 }
 
+func emptyCommit(n int) *commit {
+	c := &commit{result: make(chan error, 1), began: time.Now()}
+	c.messages = c.one[:]
+	if n != 1 {
+		c.messages = make([]outgoing, n)
+	}
+	return c
+}
+
 // send returns when the server has the messages. An attempt whose reply is
 // lost may put a message on its queue twice: it keeps its id, so that it is
-// handled once.
+// handled once. Each attempt ends by itself, so that the time for all of them
+// needs no timer.
 func (b *Bus) send(ctx context.Context, c *commit) error {
-	ctx, cancel := withDefaultDeadline(ctx)
-	defer cancel()
+	var end time.Time
 	delay := bus.Backoff{Min: 5 * time.Millisecond, Max: time.Second}
 	for n := 1; ; n++ {
 		err := b.flush.send(ctx, b.done, c)
@@ -100,7 +104,14 @@ func (b *Bus) send(ctx context.Context, c *commit) error {
 		if !passing(err) {
 			return fmt.Errorf("publish: %w", b.explain(err))
 		}
-		if err := b.sleep(ctx, delay.Delay(n), err); err != nil {
+		if _, ok := ctx.Deadline(); !ok && end.IsZero() {
+			end = c.began.Add(bus.DefaultPublishWait)
+		}
+		wait := delay.Delay(n)
+		if !end.IsZero() && time.Now().Add(wait).After(end) {
+			return fmt.Errorf("publish: %w (gave up: %w)", b.explain(err), context.DeadlineExceeded)
+		}
+		if err := b.sleep(ctx, wait, err); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -43,7 +44,8 @@ const (
 	// Where so many come with one read, the next one waits a little, for more
 	// of them at once.
 	flowing   = 8
-	flowPause = 300 * time.Microsecond
+	flowPause = 20 * time.Microsecond // for each of them
+	maxPause  = 2 * time.Millisecond
 )
 
 // read hands messages to the lanes until ctx is done.
@@ -74,16 +76,17 @@ func (k *consumer) read(ctx context.Context) {
 		}
 		n := 0
 		for _, s := range streams {
-			n += len(s.Messages)
-			if s.Stream == k.bus.keys.wake(k.Component) {
-				wake = parseID(s.Messages[len(s.Messages)-1].ID)
+			n += len(s.raw)
+			if s.stream == k.bus.keys.wake(k.Component) {
+				id, _, _ := fieldsOf(s.raw[len(s.raw)-1])
+				wake = parseID(id)
 				k.look()
 				continue
 			}
 			k.dispatch(s, asked)
 		}
 		if n >= flowing {
-			timer.Reset(flowPause)
+			timer.Reset(min(time.Duration(n)*flowPause, maxPause))
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
@@ -94,7 +97,7 @@ func (k *consumer) read(ctx context.Context) {
 
 // fetch reads what is new in all partitions, or that replicas came or went; it
 // waits a while for it. Reading changes nothing on the server.
-func (k *consumer) fetch(ctx context.Context, room int, wake entryID) ([]redis.XStream, map[string]int, error) {
+func (k *consumer) fetch(ctx context.Context, room int, wake entryID) ([]entries, map[string]int, error) {
 	var streams, ids []string
 	asked := map[string]int{}
 	k.mu.Lock()
@@ -109,31 +112,82 @@ func (k *consumer) fetch(ctx context.Context, room int, wake entryID) ([]redis.X
 	streams, ids = append(streams, k.bus.keys.wake(k.Component)), append(ids, wake.String())
 	ctx, cancel := context.WithTimeout(ctx, readBlock+attemptTimeout)
 	defer cancel()
-	out, err := k.reader.XRead(ctx, &redis.XReadArgs{Streams: append(streams, ids...), Count: int64(count), Block: readBlock}).Result()
+	// Without the client's own command for it, which makes a map for each entry.
+	args := make([]any, 0, 6+len(streams)+len(ids))
+	args = append(args, "xread", "count", count, "block", readBlock.Milliseconds(), "streams")
+	for _, s := range append(streams, ids...) {
+		args = append(args, s)
+	}
+	cmd := redis.NewSliceCmd(ctx, args...)
+	err := k.reader.Process(ctx, cmd)
 	if errors.Is(err, redis.Nil) {
 		return nil, nil, nil
 	}
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := readStreams(cmd.Val())
 	return out, asked, err
+}
+
+// entries are what a read brought of one stream.
+type entries struct {
+	stream string
+	raw    []any // {id, {field, value, …}} each
+}
+
+func readStreams(reply []any) ([]entries, error) {
+	out := make([]entries, len(reply))
+	for i, r := range reply {
+		pair, ok := r.([]any)
+		if !ok || len(pair) != 2 {
+			return nil, fmt.Errorf("read: unexpected reply %v", r)
+		}
+		out[i].stream, _ = pair[0].(string)
+		out[i].raw, _ = pair[1].([]any)
+	}
+	return out, nil
+}
+
+// fieldsOf takes an entry apart; what isn't there is empty.
+func fieldsOf(raw any) (id, m, h string) {
+	pair, _ := raw.([]any)
+	if len(pair) != 2 {
+		return "", "", ""
+	}
+	id, _ = pair[0].(string)
+	flat, _ := pair[1].([]any)
+	for i := 0; i+1 < len(flat); i += 2 {
+		switch flat[i] {
+		case "m":
+			m, _ = flat[i+1].(string)
+		case "h":
+			h, _ = flat[i+1].(string)
+		}
+	}
+	return id, m, h
 }
 
 // dispatch puts the entries of a partition on the lanes of their sessions.
 // What was asked for before the partition was rewound is left out: it comes
 // again, in order.
-func (k *consumer) dispatch(s redis.XStream, asked map[string]int) {
-	p := k.partOf(s.Stream)
+func (k *consumer) dispatch(s entries, asked map[string]int) {
+	p := k.partOf(s.stream)
 	if p == nil { // given back while it was read
 		return
 	}
-	entries := make([]*entry, len(s.Messages))
-	for i := range s.Messages {
-		entries[i] = newEntry(p, &s.Messages[i])
+	read := make([]entry, len(s.raw))
+	for i := range s.raw {
+		read[i].part = p
+		read[i].decode(fieldsOf(s.raw[i]))
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if p.lost || p.releasing || p.rewound != asked[s.Stream] {
+	if p.lost || p.releasing || p.rewound != asked[s.stream] {
 		return
 	}
-	for _, e := range entries {
+	for i := range read {
+		e := &read[i]
 		id := parseID(e.id)
 		if id.after(p.last) {
 			p.last = id
@@ -178,16 +232,13 @@ func (e *entry) lane() laneKey {
 	return laneKey{'s', e.message.SessionID}
 }
 
-func newEntry(p *part, x *redis.XMessage) *entry {
-	e := &entry{part: p, id: x.ID}
-	e.body, _ = x.Values["m"].(string)
-	h, _ := x.Values["h"].(string)
+func (e *entry) decode(id, m, h string) {
+	e.id, e.body = id, m
 	// A history that can't be read counts as none.
 	if h == "" || json.Unmarshal([]byte(h), &e.past) != nil || e.past.Queued == 0 {
-		e.past.Queued = int64(parseID(x.ID).ms) // ids are the server's
+		e.past.Queued = int64(parseID(id).ms) // ids are the server's
 	}
-	e.message, e.unreadable = bus.DecodeText(e.body)
-	return e
+	e.message, e.unreadable = bus.DecodeText(m)
 }
 
 // forget ends what this replica has to do with an entry.

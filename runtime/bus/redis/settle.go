@@ -57,7 +57,9 @@ func newSettler(k *consumer) *settler {
 		}
 		return 1, bytes
 	}
-	return &settler{consumer: k, marks: map[pendingMark]int{}, batch: newBatcher(3, 25*time.Millisecond, true, size)}
+	s := &settler{consumer: k, marks: map[pendingMark]int{}, batch: newBatcher(3, 25*time.Millisecond, size)}
+	s.batch.all = true
+	return s
 }
 
 // add takes an outcome. One that nobody waits for may be written down a little

@@ -49,13 +49,9 @@ func (k *consumer) expire(ctx context.Context, row any, now int64) error {
 	component, _ := r[0].(string)
 	number, _ := r[1].(int64)
 	id, _ := r[2].(string)
-	flat, _ := r[3].([]any)
-	fields := map[string]any{}
-	for i := 0; i+1 < len(flat); i += 2 {
-		name, _ := flat[i].(string)
-		fields[name] = flat[i+1]
-	}
-	e := newEntry(&part{number: int(number)}, xMessage(id, fields))
+	_, body, past := fieldsOf(r[2:])
+	e := &entry{}
+	e.decode(id, body, past)
 	m := &e.message
 	cause := e.unreadable
 	if cause == nil {
