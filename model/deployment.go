@@ -128,7 +128,7 @@ func (r *resolver) busValue(f *Field) *Bus {
 			r.errorf(f.At, "bad-bus", "write a URL such as redis://host:6379", "the message bus's URL can't be read")
 			return nil
 		}
-		kind := map[string]string{"redis": "redis", "rediss": "redis", "nats": "nats", "tls": "nats", "memory": "memory"}[u.Scheme]
+		kind := map[string]string{"redis": "redis", "rediss": "redis", "redis+cluster": "redis", "rediss+cluster": "redis", "redis+sentinel": "redis", "rediss+sentinel": "redis", "nats": "nats", "tls": "nats", "memory": "memory"}[u.Scheme]
 		if kind == "" {
 			r.errorf(f.At, "bad-bus", "begin with redis://, rediss://, nats:// or memory://", "%q is no message bus", u.Scheme+"://")
 			return nil

@@ -44,7 +44,7 @@ func backend(url string) (string, error) {
 		return "", fmt.Errorf("the URL names no host: write %s://HOST[:PORT]", scheme)
 	}
 	switch scheme {
-	case "redis", "rediss", "unix":
+	case "redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel":
 		return "redis", nil
 	case "nats", "tls", "ws", "wss":
 		return "nats", nil

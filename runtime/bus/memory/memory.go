@@ -24,7 +24,7 @@ import (
 // Options of a bus; the zero value is good.
 type Options struct {
 	Backoff     bus.Backoff   // between the attempts of a message
-	DedupWindow time.Duration // in which a finished id isn't handled again; 5 min if 0, at most a million ids
+	DedupWindow time.Duration // in which a finished id isn't handled again; 5 min if 0, less where a component gets millions in that time
 	QueueLimit  int           // as Consumer.QueueLimit, for components that don't say it; 10,000 if 0
 	DeadLimit   int           // dead letters of a component at which Publish to it waits; 100,000 if 0
 	Log         *slog.Logger

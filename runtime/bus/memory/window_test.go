@@ -12,27 +12,58 @@ func TestWindow(t *testing.T) {
 	w.add("a", at(0))
 	w.add("b", at(1))
 	w.remove("b")
+	if w.has("b", at(2)) {
+		t.Error("b is remembered")
+	}
 	w.add("b", at(30))
-	w.add("c", at(61)) // forgets a, and the first b
+	w.add("c", at(61))
+	w.add("c", at(62))
 	for id, want := range map[string]bool{"a": false, "b": true, "c": true, "d": false} {
 		if w.has(id, at(62)) != want {
 			t.Errorf("%s: want %v", id, want)
 		}
 	}
-	if w.has("b", at(91)) || len(w.until) != 2 {
-		t.Errorf("%d are remembered, b: %v", len(w.until), w.has("b", at(91)))
+	if w.has("b", at(91)) || !w.has("c", at(121)) || w.has("c", at(123)) {
+		t.Error("b or c at their ends")
+	}
+}
+
+// All ids are remembered for as long as they are to be, and room that is free
+// again is used.
+func TestWindowGrows(t *testing.T) {
+	const n = 50_000
+	w := newWindow(time.Minute)
+	var buckets int
+	for round := range 4 {
+		now := w.start.Add(time.Duration(round) * 2 * time.Minute)
+		for i := range n {
+			w.add(fmt.Sprint(round, ".", i), now)
+		}
+		for i := range n {
+			if !w.has(fmt.Sprint(round, ".", i), now) {
+				t.Fatalf("round %d: %d is forgotten", round, i)
+			}
+		}
+		if round == 1 {
+			buckets = len(w.buckets)
+		}
+	}
+	if len(w.buckets) > 2*buckets {
+		t.Errorf("%d buckets, %d before", len(w.buckets), buckets)
 	}
 }
 
 func TestWindowIsBounded(t *testing.T) {
 	w := newWindow(time.Hour)
-	for i := range windowIDs + 100 {
-		w.add(fmt.Sprint(i), w.start)
+	for i := range 10 * windowBuckets {
+		w.add(fmt.Sprint(i), w.start.Add(time.Duration(i)))
 	}
-	if len(w.until) != windowIDs || w.has("99", w.start) || !w.has("100", w.start) {
-		t.Errorf("%d are remembered", len(w.until))
+	if len(w.buckets) != windowBuckets {
+		t.Errorf("%d buckets", len(w.buckets))
 	}
-	if cap(w.order) > 4*windowIDs {
-		t.Errorf("room for %d", cap(w.order))
+	for i := 10*windowBuckets - windowBuckets/8; i < 10*windowBuckets; i++ { // the newest
+		if !w.has(fmt.Sprint(i), w.start.Add(time.Minute)) {
+			t.Fatalf("%d is forgotten", i)
+		}
 	}
 }

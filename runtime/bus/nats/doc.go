@@ -22,7 +22,7 @@
 //	replicas C.REPLICA → heartbeat; memory
 //	settings C → topics and limits; version → revision of the last change
 //	totals   C → counters
-//	registry NAME.INSTANCE → entry; memory
+//	registry NAME.INSTANCE → entry
 //
 // On core NATS: ww.P.in.I.chunk (pieces of streamed answers), ww.P.topic (each
 // message on a topic once, for Tail) and ww.P.ask (what replicas do now).

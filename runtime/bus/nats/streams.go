@@ -66,7 +66,7 @@ func (b *Bus) ensure(ctx context.Context) error {
 		{&s.replicas, jetstream.KeyValueConfig{Bucket: n.stream("replicas"), TTL: 4 * b.opts.Lease, Storage: jetstream.MemoryStorage}},
 		{&s.settings, jetstream.KeyValueConfig{Bucket: n.stream("settings")}},
 		{&s.totals, jetstream.KeyValueConfig{Bucket: n.stream("totals")}},
-		{&s.registry, jetstream.KeyValueConfig{Bucket: n.stream("registry"), TTL: registryTTL, Storage: jetstream.MemoryStorage}},
+		{&s.registry, jetstream.KeyValueConfig{Bucket: n.stream("registry"), TTL: registryTTL}},
 	} {
 		group.Go(func() (err error) {
 			*want.into, err = b.js.KeyValue(within, want.conf.Bucket)

@@ -16,7 +16,7 @@ import (
 // Bus implements bus.Bus. See Open.
 type Bus struct {
 	opts   Options
-	conf   *redis.Options
+	server *server
 	client redis.UniversalClient
 	keys   keyspace
 	flush  *flusher
@@ -41,12 +41,12 @@ type Bus struct {
 
 var _ bus.Bus = (*Bus)(nil)
 
-func newBus(o Options, conf *redis.Options, keys keyspace) *Bus {
+func newBus(o Options, server *server, keys keyspace) *Bus {
 	instance := bus.NewID()
 	b := &Bus{
 		opts:      o,
-		conf:      conf,
-		client:    redis.NewClient(conf),
+		server:    server,
+		client:    server.open(0),
 		keys:      keys,
 		scripts:   newScripts(),
 		instance:  instance,
@@ -62,9 +62,7 @@ func newBus(o Options, conf *redis.Options, keys keyspace) *Bus {
 // dedicated returns a client with one connection of its own, for reads that
 // block: they would hold up others, and only closing it interrupts them.
 func (b *Bus) dedicated() redis.UniversalClient {
-	conf := *b.conf
-	conf.PoolSize = 1
-	return redis.NewClient(&conf)
+	return b.server.open(1)
 }
 
 // StopAccepting implements bus.Bus.

@@ -2,6 +2,11 @@
 // Publish has returned for survives the death of every process but Redis; that
 // of Redis as well where it has an append-only file with appendfsync always.
 //
+// URLs: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS (with
+// ?ca=FILE for certificates of one's own), unix:///PATH,
+// redis+cluster://HOST:PORT?addr=HOST:PORT for a cluster, and
+// redis+sentinel://HOST:PORT?master_name=NAME for sentinels.
+//
 // A component's queue is 16 streams, its partitions; a session is on one of
 // them. Each partition is leased to one replica, which reads it as a plain
 // stream and deletes a message once it is handled: there are no consumer

@@ -8,21 +8,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"woodwork.dev/ww/runtime/bus"
 )
 
 // Options of a bus. URL is needed, the others have defaults.
 type Options struct {
-	URL      string // redis://host:6379, rediss:// for TLS, unix:///path
+	URL      string // redis://[USER:PASSWORD@]HOST:6379 and others: see doc.go
 	Password string // in place of the URL's
 	Project  string // keeps the keys of systems apart; "default" if empty
 	Log      *slog.Logger
@@ -46,12 +44,12 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf, err := o.config()
+	server, err := o.server()
 	if err != nil {
 		return nil, err
 	}
 	quiet.Do(func() { redis.SetLogger(silence{}) })
-	b := newBus(o, conf, keys)
+	b := newBus(o, server, keys)
 	if err := b.connect(ctx); err != nil {
 		_ = b.client.Close() // nothing was sent
 		return nil, err
@@ -82,40 +80,6 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o
-}
-
-// config never quotes the URL or what a parser says about it: both may contain
-// the password.
-func (o Options) config() (*redis.Options, error) {
-	scheme, _, _ := strings.Cut(o.URL, "://")
-	switch scheme {
-	case "redis", "rediss", "unix":
-	default:
-		return nil, errors.New("the URL of the bus must begin with redis:// or rediss://, like redis://localhost:6379")
-	}
-	u, err := url.Parse(o.URL)
-	if err != nil {
-		return nil, errors.New("the URL of the bus can't be read: write redis://[:PASSWORD@]HOST[:PORT], " +
-			"with special characters of the password percent-encoded")
-	}
-	conf, err := redis.ParseURL(o.URL)
-	if err != nil {
-		return nil, fmt.Errorf("the URL of the bus (host %s) can't be used: write redis://[:PASSWORD@]HOST[:PORT][/DATABASE]", u.Hostname())
-	}
-	if o.Password != "" {
-		conf.Password = o.Password
-	}
-	// A write whose reply is lost must not be sent twice behind our back.
-	conf.MaxRetries = -1
-	conf.DialerRetries = 1
-	conf.DialTimeout = 3 * time.Second
-	conf.ReadTimeout = attemptTimeout
-	conf.WriteTimeout = attemptTimeout
-	conf.ContextTimeoutEnabled = true
-	conf.Protocol = 2 // RESP3 gives nothing here, and other shapes
-	conf.DisableIdentity = true
-	conf.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return conf, nil
 }
 
 // connect returns when the server answers.
@@ -211,7 +175,7 @@ func (b *Bus) explain(err error) error {
 	if advice != "" {
 		advice += ": "
 	}
-	return &unreachable{fmt.Sprintf("bus at %s: %s%s", b.conf.Addr, advice, b.redact(text)), err}
+	return &unreachable{fmt.Sprintf("bus at %s: %s%s", b.server.addr, advice, b.redact(text)), err}
 }
 
 func isTimeout(err error) bool {
@@ -222,7 +186,7 @@ func isTimeout(err error) bool {
 // redact is the last line of defence: no error of a server or a library is
 // known to quote a password.
 func (b *Bus) redact(s string) string {
-	if p := b.conf.Password; p != "" {
+	if p := b.server.password; p != "" {
 		s = strings.ReplaceAll(s, p, "***")
 	}
 	return s
