@@ -153,7 +153,7 @@ func (c *Consumer) Refine(m *Message) {
 		m.MaxRetries = max(c.MaxRetries, 0)
 	}
 	if c.TTL != 0 {
-		m.TTLSeconds = int(max(c.TTL, 0) / time.Second)
+		m.TTLSeconds = int((max(c.TTL, 0) + time.Second - 1) / time.Second) // not 0, which is none
 	}
 }
 

@@ -111,6 +111,11 @@ func isName(s string) bool {
 // Encode returns the wire form of a prepared message, or says why it can't be
 // sent; ErrTooLarge where it is beyond MaxMessageBytes.
 func Encode(m *Message) ([]byte, error) {
+	return AppendEncode(make([]byte, 0, len(m.Payload)+512), m)
+}
+
+// AppendEncode is Encode into a buffer; what it returns is all of it.
+func AppendEncode(b []byte, m *Message) ([]byte, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
@@ -120,7 +125,7 @@ func Encode(m *Message) ([]byte, error) {
 	if len(m.Payload) > 0 && !validJSON(m.Payload) {
 		return nil, notJSON(m)
 	}
-	b, err := appendEnvelope(make([]byte, 0, len(m.Payload)+512), m)
+	b, err := appendEnvelope(b, m)
 	if err != nil {
 		return nil, fmt.Errorf("message %q: %w", m.ID, err)
 	}

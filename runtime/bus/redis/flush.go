@@ -16,6 +16,7 @@ import (
 type flusher struct {
 	bus   *Bus
 	batch *batcher[*commit]
+	used  sync.Pool // of *commit
 
 	mu     sync.Mutex
 	queues map[string]*[partitions]string // streams of components that are in the set of queues

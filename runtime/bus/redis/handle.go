@@ -138,7 +138,7 @@ func (k *consumer) handleOnce(hctx context.Context, e *entry) {
 	outputs, err := k.call(hctx, e.message)
 	if err == nil && len(outputs) > 0 {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(hctx), lastWords)
-		c := emptyCommit(len(outputs))
+		c := k.bus.flush.commit(len(outputs))
 		for i := range outputs {
 			c.messages[i] = outgoing{sealed: outputs[i], unlimited: true}
 		}

@@ -36,7 +36,7 @@ func (b *Bus) listen(ctx context.Context) error {
 }
 
 func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient) {
-	last, failures := "0", 0
+	last, read, failures := "0", 0, 0
 	for ctx.Err() == nil {
 		entries, err := readFrom(ctx, client, b.keys.inbox(b.instance), last)
 		if err != nil {
@@ -51,7 +51,11 @@ func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient) {
 			last = e.ID
 			b.answer(e)
 		}
-		b.forget(ctx, entries)
+		// Not with each answer: it would hold up whatever is asked next.
+		if read += len(entries); read >= 100 || read > 0 && len(entries) == 0 {
+			b.forget(ctx, last)
+			read = 0
+		}
 	}
 	b.dropInbox(ctx)
 }
@@ -83,17 +87,17 @@ func (b *Bus) answer(e redis.XMessage) {
 }
 
 // forget deletes what was read. If that fails, it goes when the inbox expires.
-func (b *Bus) forget(ctx context.Context, entries []redis.XMessage) {
-	if len(entries) == 0 {
-		return
-	}
-	ids := make([]string, len(entries))
-	for i, e := range entries {
-		ids[i] = e.ID
-	}
-	if err := b.client.XDel(ctx, b.keys.inbox(b.instance), ids...).Err(); err != nil && ctx.Err() == nil {
+func (b *Bus) forget(ctx context.Context, last string) {
+	if err := b.client.XTrimMinID(ctx, b.keys.inbox(b.instance), after(last)).Err(); err != nil && ctx.Err() == nil {
 		b.opts.Log.Debug("read answers stay until they expire", "error", b.explain(err))
 	}
+}
+
+// after is the least id that is greater.
+func after(id string) string {
+	next := parseID(id)
+	next.seq++
+	return next.String()
 }
 
 func (b *Bus) dropInbox(ctx context.Context) {

@@ -2,8 +2,8 @@ package redis
 
 import "sync"
 
-// perLane is how many messages of one session a replica holds. More of them
-// would keep it from those of other sessions.
+// perLane is how many messages of one session a replica holds where that would
+// keep it from those of other sessions.
 const perLane = 32
 
 // lanes handles entries one after another for each key and, for all keys
@@ -32,6 +32,7 @@ type laneKey struct {
 type lane struct {
 	key     laneKey
 	work    []*entry
+	next    int   // the first in work that isn't done
 	full    bool  // add refuses
 	refused *part // where, since the last time that all was handled
 }
@@ -40,10 +41,10 @@ func newLanes(limit int, handle func(*entry), again func(*part)) *lanes {
 	return &lanes{limit: limit, handle: handle, again: again, lanes: map[laneKey]*lane{}}
 }
 
-// add has e handled after all that was added with the same key. It refuses
-// where too much waits there, and goes on refusing until nothing does: then it
-// calls again.
-func (l *lanes) add(key laneKey, e *entry) bool {
+// add has e handled after all that was added with the same key. Where the
+// replica is crowded it refuses what would be too much for one key, and goes on
+// refusing until nothing waits there: then it calls again.
+func (l *lanes) add(key laneKey, e *entry, crowded bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.lanes[key]
@@ -54,9 +55,14 @@ func (l *lanes) add(key laneKey, e *entry) bool {
 		at = l.lane(key)
 		l.lanes[key] = at
 		l.ready = append(l.ready, at)
-	case at.full || len(at.work) >= perLane:
+	case at.full || crowded && len(at.work)-at.next >= perLane:
 		at.full, at.refused = true, e.part
 		return false
+	}
+	if at.next > perLane && at.next > len(at.work)/2 {
+		n := copy(at.work, at.work[at.next:])
+		clear(at.work[n:])
+		at.work, at.next = at.work[:n], 0
 	}
 	at.work = append(at.work, e)
 	if l.workers < l.limit && l.workers < len(l.ready)+l.busy {
@@ -84,16 +90,14 @@ func (l *lanes) run() {
 		at := l.ready[0]
 		l.ready[0] = nil
 		l.ready = l.ready[1:]
-		e := at.work[0]
+		e := at.work[at.next]
 		l.busy++
 		l.mu.Unlock()
 		l.handle(e)
 		l.mu.Lock()
 		l.busy--
-		copy(at.work, at.work[1:])
-		at.work[len(at.work)-1] = nil
-		at.work = at.work[:len(at.work)-1]
-		if len(at.work) > 0 {
+		at.work[at.next] = nil
+		if at.next++; at.next < len(at.work) {
 			l.ready = append(l.ready, at)
 			continue
 		}
@@ -113,7 +117,7 @@ func (l *lanes) end(at *lane) {
 		l.mu.Lock()
 	}
 	delete(l.lanes, at.key)
-	if len(l.free) < perLane {
+	if len(l.free) < perLane && cap(at.work) <= perLane {
 		l.free = append(l.free, at)
 	}
 }

@@ -30,7 +30,7 @@ func seal(ms []bus.Message) ([]sealed, error) {
 func (s *sealed) seal(m bus.Message, now time.Time) (err error) {
 	s.message = m
 	s.message.Prepare(now)
-	s.body, err = bus.Encode(&s.message)
+	s.body, err = bus.AppendEncode(s.body[:0], &s.message)
 	s.message.Payload = nil
 	return err
 }
@@ -61,16 +61,20 @@ func (b *Bus) Publish(ctx context.Context, ms ...bus.Message) error {
 	if err := b.accepting(ctx); err != nil {
 		return err
 	}
-	c, err := newCommit(ms, bus.InHandler(ctx))
+	c, err := b.flush.newCommit(ms, bus.InHandler(ctx))
 	if err != nil || len(ms) == 0 {
 		return err
 	}
-	return b.send(ctx, c)
+	err = b.send(ctx, c)
+	if err == nil { // else it may still be on its way
+		b.flush.recycle(c)
+	}
+	return err
 }
 
 // newCommit seals messages. What a handler sends isn't held up by limits.
-func newCommit(ms []bus.Message, unlimited bool) (*commit, error) {
-	c := emptyCommit(len(ms))
+func (f *flusher) newCommit(ms []bus.Message, unlimited bool) (*commit, error) {
+	c := f.commit(len(ms))
 	for i := range ms {
 		if err := c.messages[i].seal(ms[i], c.began); err != nil {
 			return nil, err
@@ -80,13 +84,29 @@ func newCommit(ms []bus.Message, unlimited bool) (*commit, error) {
 	return c, nil
 }
 
-func emptyCommit(n int) *commit {
-	c := &commit{result: make(chan error, 1), began: time.Now()}
+// commit returns an empty one for n messages.
+func (f *flusher) commit(n int) *commit {
+	c, _ := f.used.Get().(*commit)
+	if c == nil {
+		c = &commit{result: make(chan error, 1)}
+	}
+	c.began = time.Now()
 	c.messages = c.one[:]
 	if n != 1 {
 		c.messages = make([]outgoing, n)
 	}
 	return c
+}
+
+// recycle takes back what has arrived, for the buffers in it.
+func (f *flusher) recycle(c *commit) {
+	const large = 64 << 10 // is left to the collector
+	body := c.one[0].body[:0]
+	if cap(body) > large {
+		body = nil
+	}
+	c.messages, c.one = nil, [1]outgoing{{sealed: sealed{body: body}, arrived: c.one[0].arrived[:0]}}
+	f.used.Put(c)
 }
 
 // send returns when the server has the messages. An attempt whose reply is

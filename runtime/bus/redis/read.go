@@ -195,9 +195,9 @@ func (k *consumer) dispatch(s entries, asked map[string]int) {
 		if p.held[e.id] {
 			continue
 		}
-		k.window.add(len(e.body))
+		crowded := k.window.add(len(e.body))
 		p.held[e.id] = true
-		if k.lanes.add(e.lane(), e) {
+		if k.lanes.add(e.lane(), e, crowded) {
 			continue
 		}
 		// It is read again when its session is through with what is held.

@@ -41,7 +41,8 @@ func (w *window) wait(ctx context.Context) int {
 	return 0
 }
 
-func (w *window) add(size int) {
+// add reports whether that much is held that one session must not have it all.
+func (w *window) add(size int) (crowded bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.n++
@@ -51,6 +52,7 @@ func (w *window) add(size int) {
 	} else {
 		w.mean = max(w.mean-(w.mean-size)/16, 1)
 	}
+	return w.n > w.limit/2 || w.bytes > readBytes/2
 }
 
 func (w *window) remove(n, bytes int) {

@@ -48,6 +48,7 @@ for p = 0, PARTITIONS - 1 do
 end
 if joined and #all > 1 then redis.call('XADD', prefix .. 'wake:' .. component, 'MAXLEN', 1, '*', 'by', me) end
 redis.call('XTRIM', prefix .. 'done:' .. component, 'MINID', '~', string.format('%.0f', t - ARGV[6]))
+redis.call('EXPIRE', prefix .. 'done:' .. component, 3600)
 
 local out = {string.format('%.0f', t), quota, blank}
 for _, p in ipairs(mine) do

@@ -12,6 +12,7 @@ end
 if ARGV[4] == '1' then
   redis.call('ZREM', prefix .. 'members:' .. component, me)
   redis.call('HDEL', prefix .. 'inflight:' .. component, me)
+  redis.call('EXPIRE', prefix .. 'done:' .. component, 3600)
 end
 if redis.call('ZCARD', prefix .. 'members:' .. component) > 0 then
   redis.call('XADD', prefix .. 'wake:' .. component, 'MAXLEN', 1, '*', 'by', me)

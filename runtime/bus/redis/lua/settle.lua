@@ -17,9 +17,7 @@
 -- answer for each operation but F: for P 1, or 0 for not owned.
 local component, me = ARGV[2], ARGV[3]
 if ARGV[4] ~= '' and (redis.call('GET', prefix .. 'version') or '0') ~= ARGV[4] then return {'stale'} end
-local counts, leases = prefix .. 'counts:' .. component, {}
-local flat = redis.call('HGETALL', prefix .. 'lease:' .. component)
-for n = 1, #flat, 2 do leases[flat[n]] = flat[n + 1] end
+local counts, leases = prefix .. 'counts:' .. component, prefix .. 'lease:' .. component
 local out, done, trail = {}, {}, {}
 local p, stream, heads, owned
 local handled, retried, dropped = 0, 0, tonumber(ARGV[5])
@@ -48,7 +46,7 @@ function ops.P()
   p = arg()
   local epoch, d, t = arg(), arg(), arg()
   stream, heads = queue(component, p), prefix .. 'heads:' .. component .. ':' .. p
-  owned = leases[p] == epoch .. ' ' .. me
+  owned = redis.call('HGET', leases, p) == epoch .. ' ' .. me
   if owned then
     done[#done + 1], trail[#trail + 1] = d, t
   end
@@ -137,7 +135,6 @@ while i <= #ARGV do ops[arg()]() end
 local d, t = table.concat(done), table.concat(trail)
 if d ~= '' then
   redis.call('XADD', prefix .. 'done:' .. component, 'MAXLEN', '~', 20000, '*', 'd', d)
-  redis.call('EXPIRE', prefix .. 'done:' .. component, 3600)
 end
 if t ~= '' then redis.call('XADD', prefix .. 'trail', 'MAXLEN', '~', 10000, '*', 't', t) end
 if handled > 0 then redis.call('HINCRBY', counts, 'handled', handled) end
