@@ -38,6 +38,10 @@ func (k *consumer) handle(ctx, hctx context.Context, e *entry) {
 		if place.again {
 			k.alone.Lock()
 			defer k.alone.Unlock()
+			if ctx.Err() != nil { // it took its time
+				k.forget(e)
+				return
+			}
 		}
 		if !k.strike(e) {
 			return

@@ -98,15 +98,6 @@ func (s *settler) pending(e *entry) bool {
 func (s *settler) run(ctx context.Context) {
 	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	s.batch.run(nil, func(batch []*op) { s.settle(ctx, within, batch) })
-}
-
-// settle goes on trying: a handler's work isn't thrown away because the bus is
-// down. Telling the same twice is harmless.
-func (s *settler) settle(ctx, within context.Context, batch []*op) {
-	k := s.consumer
-	within, cancel := context.WithCancel(within)
-	defer cancel()
 	defer context.AfterFunc(ctx, func() {
 		t := time.NewTimer(lastWords)
 		defer t.Stop()
@@ -116,9 +107,16 @@ func (s *settler) settle(ctx, within context.Context, batch []*op) {
 		case <-within.Done():
 		}
 	})()
+	s.batch.run(nil, func(batch []*op) { s.settle(within, batch) })
+}
+
+// settle goes on trying: a handler's work isn't thrown away because the bus is
+// down. Telling the same twice is harmless.
+func (s *settler) settle(ctx context.Context, batch []*op) {
+	k := s.consumer
 	var answers []string
 	var told *telling
-	err := k.bus.retry(within, "settle messages", func(ctx context.Context) (err error) {
+	err := k.bus.retry(ctx, "settle messages", func(ctx context.Context) (err error) {
 		r := k.bus.known()
 		if r == unknown {
 			if r, err = k.bus.loadRoutes(ctx); err != nil {

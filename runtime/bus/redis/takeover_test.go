@@ -108,3 +108,62 @@ func TestLostDelivery(t *testing.T) {
 	}
 	drained(t, b)
 }
+
+// Only the message that ends its process goes to the dead letters, and not
+// those that were in flight beside it each time.
+func TestPoisonAmongOthers(t *testing.T) {
+	server := bustest.NewRedis(t)
+	o := fast(server.URL, "p")
+	o.Lease, o.MaxDeliveries = 200*time.Millisecond, 3
+	survivor := open(t, o)
+	const others = 4
+	publish(t, survivor, message("a", 0)) // the poison
+	for i := range others {
+		publish(t, survivor, message("a", i+1))
+	}
+	handled := make(chan string, 2*others)
+	for round := range 3 {
+		proxy := bustest.NewProxy(t, server.Addr)
+		po := o
+		po.URL = "redis://" + proxy.Addr
+		poisoned, busy := make(chan struct{}, 1), make(chan struct{}, others)
+		consume(t, open(t, po), bus.Consumer{Component: "a", Grace: time.Millisecond, Concurrency: others + 1,
+			Handler: func(ctx context.Context, m bus.Message) ([]bus.Message, error) {
+				switch {
+				case string(m.Payload) == "0":
+					poisoned <- struct{}{}
+				case round < 2:
+					busy <- struct{}{}
+				default:
+					handled <- string(m.Payload)
+					return nil, nil
+				}
+				<-ctx.Done() // until the test ends it: the process is gone for the others
+				return nil, ctx.Err()
+			}})
+		receive(t, poisoned, "the poison")
+		for range others {
+			if round < 2 {
+				receive(t, busy, "those beside it")
+			}
+		}
+		proxy.Cut()
+	}
+	consume(t, survivor, bus.Consumer{Component: "a", Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+		handled <- string(m.Payload)
+		return nil, nil
+	}})
+	for range others {
+		if p := receive(t, handled, "one of the others"); p == "0" {
+			t.Error("the poison was handled again")
+		}
+	}
+	drained(t, survivor)
+	ds, err := survivor.DeadLetters(t.Context(), "a", 0)
+	if err != nil || len(ds) != 1 || string(ds[0].Message.Payload) != "0" {
+		t.Errorf("dead letters %+v, %v; want the poison alone", ds, err)
+	}
+	if len(handled) > 0 {
+		t.Error("handled twice")
+	}
+}
