@@ -57,7 +57,7 @@ func newSettler(k *consumer) *settler {
 		}
 		return 1, bytes
 	}
-	s := &settler{consumer: k, marks: map[pendingMark]int{}, batch: newBatcher(3, 25*time.Millisecond, size)}
+	s := &settler{consumer: k, marks: map[pendingMark]int{}, batch: newBatcher(10, 25*time.Millisecond, size)}
 	s.batch.all = true
 	return s
 }
