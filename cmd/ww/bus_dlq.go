@@ -25,7 +25,7 @@ func (t *tool) busDeadCommand() *cli.Command {
 		Usage: "the dead letters: messages that failed for good",
 		Subcommands: []*cli.Command{
 			{
-				Name: "ls", Usage: "list the dead letters, of all components if none is named; the newest first", ArgsUsage: "[COMPONENT…]",
+				Name: "ls", Usage: "list the dead letters, of all components if none is named; of each the newest first", ArgsUsage: "[COMPONENT…]",
 				Flags: []cli.Flag{
 					&cli.IntFlag{Name: "limit", Aliases: []string{"n"}, Value: 100, Usage: "the newest `N` of each component"}, format(),
 				},
@@ -94,9 +94,14 @@ type changed struct {
 }
 
 func (t *tool) listDead(ctx context.Context, r *remote, q deadRequest) error {
-	all, err := collect[deadEntry](ctx, r, order{Op: opList, Components: q.names, Limit: q.limit})
+	// One more of each, to know whether that is all.
+	all, err := collect[deadEntry](ctx, r, order{Op: opList, Components: q.names, Limit: q.limit + 1})
 	if err != nil {
 		return err
+	}
+	all, more := clipDead(all, q.limit)
+	if len(more) > 0 {
+		r.note(fmt.Sprintf("%s: these are the newest %d of each; `--limit` shows more, `ww bus stats` counts them", strings.Join(more, ", "), q.limit))
 	}
 	if q.asJSON {
 		return t.printJSON(all)
@@ -107,6 +112,21 @@ func (t *tool) listDead(ctx context.Context, r *remote, q deadRequest) error {
 		rows = append(rows, []string{d.ID, d.Component, ago(now, d.Last), fmt.Sprint(d.Attempts), d.MessageID, d.SessionID, d.Error})
 	}
 	return t.table([]string{"ID", "COMPONENT", "AGE", "ATTEMPTS", "MESSAGE", "SESSION", "ERROR"}, rows)
+}
+
+// clipDead keeps limit entries of each component, and names those that have
+// more.
+func clipDead(all []deadEntry, limit int) (kept []deadEntry, more []string) {
+	seen := map[string]int{}
+	kept = []deadEntry{}
+	for _, d := range all {
+		if seen[d.Component]++; seen[d.Component] <= limit {
+			kept = append(kept, d)
+		} else {
+			more = append(more, d.Component)
+		}
+	}
+	return kept, more
 }
 
 // deadEntry is one dead letter in a list: all but the payload.

@@ -328,3 +328,14 @@ greet   core template   active   25%    1m30s   greet:8080   i1         a, b
 		t.Errorf("%+v", entries)
 	}
 }
+
+func TestClipDead(t *testing.T) {
+	all := []deadEntry{{ID: "1", Component: "a"}, {ID: "2", Component: "a"}, {ID: "3", Component: "a"}, {ID: "4", Component: "b"}, {ID: "5", Component: "b"}}
+	kept, more := clipDead(all, 2)
+	if len(kept) != 4 || kept[3].ID != "5" || len(more) != 1 || more[0] != "a" {
+		t.Errorf("kept %v, more %v", kept, more)
+	}
+	if kept, more := clipDead(all, 3); len(kept) != 5 || len(more) != 0 {
+		t.Errorf("kept %v, more %v", kept, more)
+	}
+}

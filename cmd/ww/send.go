@@ -73,6 +73,9 @@ func (t *tool) payload(args []string, isJSON bool) (json.RawMessage, error) {
 			return nil, &usageError{bus.ErrTooLarge, fmt.Sprintf("a message holds at most %d bytes", bus.MaxMessageBytes)}
 		}
 		text = strings.TrimSuffix(string(b), "\n")
+		if len(args) == 0 && text == "" { // as with a job that has no input
+			return nil, &usageError{errors.New("there is no text to send: standard input is empty"), `name a text, which may be ""`}
+		}
 	}
 	if !utf8.ValidString(text) {
 		return nil, &usageError{errors.New("the text isn't UTF-8"), "messages are text or JSON: encode other bytes, as with base64"}

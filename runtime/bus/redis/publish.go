@@ -115,15 +115,20 @@ func (f *flusher) recycle(c *commit) {
 // needs no timer.
 func (b *Bus) send(ctx context.Context, c *commit) error {
 	var end time.Time
+	var last error // why the attempt before failed
 	delay := bus.Backoff{Min: 5 * time.Millisecond, Max: time.Second}
 	for n := 1; ; n++ {
 		err := b.flush.send(ctx, b.done, c)
 		if err == nil || errors.Is(err, bus.ErrClosed) {
 			return err
 		}
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) && last != nil {
+			return fmt.Errorf("publish: %w (gave up: %w)", b.explain(last), ctx.Err())
+		}
 		if !passing(err) {
 			return fmt.Errorf("publish: %w", b.explain(err))
 		}
+		last = err
 		if _, ok := ctx.Deadline(); !ok && end.IsZero() {
 			end = c.began.Add(bus.DefaultPublishWait)
 		}
