@@ -31,7 +31,7 @@ func (k *consumer) appendHop(b []byte, o *op) []byte {
 	b = appendField(b, k.Instance)
 	b = append(strconv.AppendInt(b, o.past.Queued, 10), endOfField)
 	b = append(strconv.AppendInt(b, o.began, 10), endOfField)
-	b = append(strconv.AppendInt(b, o.ended, 10), endOfField)
+	b = append(strconv.AppendInt(b, max(o.ended, o.began), 10), endOfField)
 	b = append(strconv.AppendInt(b, int64(m.RetryCount)+1, 10), endOfField)
 	b = appendField(b, string(o.outcome))
 	if o.cause != nil {
