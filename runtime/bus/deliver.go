@@ -60,15 +60,40 @@ type handlerKey struct{}
 // published with it passes StopAccepting.
 func InHandler(ctx context.Context) bool { return ctx.Value(handlerKey{}) != nil }
 
+// Stack returns the stack of a handler's panic; nothing for other errors. It is
+// for logs.
+func Stack(err error) string {
+	var p *PanicError
+	if errors.As(err, &p) {
+		return string(p.Stack)
+	}
+	return ""
+}
+
+// WithDefaultDeadline gives ctx an end in DefaultPublishWait where it has none.
+func WithDefaultDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, DefaultPublishWait)
+}
+
 // HandlerContext returns the context for the handlers of a Consume whose own
 // is ctx: it ends c.Grace after ctx does, or with the cancel function.
 func (c *Consumer) HandlerContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), handlerKey{}, true))
+	ctx = context.WithValue(ctx, handlerKey{}, true)
 	if c.Grace <= 0 {
-		return out, cancel
+		return context.WithCancel(context.WithoutCancel(ctx))
 	}
+	return Outlive(ctx, c.Grace)
+}
+
+// Outlive returns a context that ends d after ctx does, or with the cancel
+// function.
+func Outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		t := time.NewTimer(c.Grace)
+		t := time.NewTimer(d)
 		defer t.Stop()
 		select {
 		case <-t.C:

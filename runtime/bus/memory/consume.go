@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -176,14 +175,6 @@ func (b *Bus) settle(ctx context.Context, q *queue, it *item, d *delivery, now t
 	m, err := d.message, d.err
 	return func() {
 		b.opts.Log.Warn("message will be tried again", "component", q.name, "message_id", m.ID,
-			"session_id", m.SessionID, "error", err, "delay", delay, "stack", stack(err))
+			"session_id", m.SessionID, "error", err, "delay", delay, "stack", bus.Stack(err))
 	}
-}
-
-func stack(err error) string {
-	var p *bus.PanicError
-	if errors.As(err, &p) {
-		return string(p.Stack)
-	}
-	return ""
 }

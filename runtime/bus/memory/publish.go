@@ -36,11 +36,8 @@ func (b *Bus) Publish(ctx context.Context, ms ...bus.Message) error {
 	if err != nil || w == nil {
 		return err
 	}
-	if _, ok := ctx.Deadline(); !ok { // a context costs more than the rest: only who waits has one
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, bus.DefaultPublishWait)
-		defer cancel()
-	}
+	ctx, cancel := bus.WithDefaultDeadline(ctx) // it costs more than the rest: only who waits has one
+	defer cancel()
 	for w != nil && err == nil {
 		select {
 		case <-w.turn:

@@ -124,16 +124,9 @@ func (b *Bus) ask(ctx context.Context, what string, op func(context.Context) err
 	if b.isClosed() {
 		return bus.ErrClosed
 	}
-	ctx, cancel := withDefaultDeadline(ctx)
+	ctx, cancel := bus.WithDefaultDeadline(ctx)
 	defer cancel()
 	return b.retry(ctx, what, op)
-}
-
-func withDefaultDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, bus.DefaultPublishWait)
 }
 
 // pause waits longer with each failure in a row.

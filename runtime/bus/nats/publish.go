@@ -30,7 +30,7 @@ func (b *Bus) Publish(ctx context.Context, ms ...bus.Message) error {
 	if err != nil || len(messages) == 0 {
 		return err
 	}
-	ctx, cancel := withDefaultDeadline(ctx)
+	ctx, cancel := bus.WithDefaultDeadline(ctx)
 	defer cancel()
 	return b.put(ctx, messages, !bus.InHandler(ctx))
 }

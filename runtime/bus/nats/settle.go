@@ -146,18 +146,8 @@ var errLost = errors.New("another replica has taken the message over")
 // thrown away because the bus is down. Doing it twice is harmless. It does
 // nothing where the message is another replica's now.
 func (k *consumer) settle(ctx context.Context, it *item, what string, op func(context.Context) error) error {
-	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	within, cancel := bus.Outlive(ctx, lastWords)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		t := time.NewTimer(lastWords)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			cancel()
-		case <-within.Done():
-		}
-	})
-	defer stop()
 	if !k.lanes.sure(within, it.part) {
 		return bus.Permanent(errLost)
 	}
@@ -210,7 +200,7 @@ func (k *consumer) retry(ctx context.Context, it *item, m bus.Message, cause err
 	past.Deliveries = 0
 	past.Error = cause.Error()
 	past.Due = time.Now().Add(delay)
-	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, "stack", stack(cause))
+	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, "stack", bus.Stack(cause))
 	err := k.settle(ctx, it, "retry message "+m.ID, func(ctx context.Context) error { return k.note(ctx, it, past) })
 	if err != nil {
 		k.unsettled(it, m, err)
@@ -224,7 +214,7 @@ func (k *consumer) retry(ctx context.Context, it *item, m bus.Message, cause err
 // bury puts a message to the dead letters, tells whoever waits for its answer,
 // and deletes it; it is nil where that was done before.
 func (k *consumer) bury(ctx context.Context, it *item, m bus.Message, body []byte, cause error, attempts int, began time.Time) {
-	k.logMessage(m).Error("message failed for good", "attempts", attempts, "error", cause, "stack", stack(cause))
+	k.logMessage(m).Error("message failed for good", "attempts", attempts, "error", cause, "stack", bus.Stack(cause))
 	now := k.bus.now()
 	d := death{Target: k.Component, Error: cause.Error(), Attempts: attempts, First: now, Last: now, Retries: m.RetryCount}
 	id := k.Component + "/" + m.ID
@@ -265,12 +255,4 @@ func (k *consumer) bury(ctx context.Context, it *item, m bus.Message, body []byt
 
 func (k *consumer) logMessage(m bus.Message) *slog.Logger {
 	return k.log.With("message_id", m.ID, "session_id", m.SessionID)
-}
-
-func stack(err error) string {
-	var p *bus.PanicError
-	if errors.As(err, &p) {
-		return string(p.Stack)
-	}
-	return ""
 }

@@ -98,16 +98,9 @@ func (b *Bus) read(ctx context.Context, what string, op func(context.Context) er
 	if b.isClosed() {
 		return bus.ErrClosed
 	}
-	ctx, cancel := withDefaultDeadline(ctx)
+	ctx, cancel := bus.WithDefaultDeadline(ctx)
 	defer cancel()
 	return b.retry(ctx, what, op)
-}
-
-func withDefaultDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(ctx, bus.DefaultPublishWait)
 }
 
 // Gather implements bus.Bus.

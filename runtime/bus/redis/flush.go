@@ -108,7 +108,7 @@ func (f *flusher) exec(ctx context.Context, r *routes, batch []*commit, errs []e
 			}
 		}
 	}
-	_, pipeErr := pipe.Exec(ctx)
+	_, _ = pipe.Exec(ctx) // the error of the first command that failed: each has its own
 	if err := version.Err(); err != nil && err != redis.Nil {
 		return "", err
 	}
@@ -126,7 +126,6 @@ func (f *flusher) exec(ctx context.Context, r *routes, batch []*commit, errs []e
 			s.message.arrived = append(s.message.arrived, s.receiver)
 		}
 	}
-	_ = pipeErr // that of the first command that failed: each has its own
 	return versionOf(version), nil
 }
 

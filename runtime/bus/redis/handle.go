@@ -90,7 +90,7 @@ func (k *consumer) placeOf(e *entry) place {
 		p.head = e.part.heads[e.message.SessionID]
 	}
 	if e.part.suspect != (entryID{}) {
-		p.suspect, p.again = !parseID(e.id).after(e.part.suspect), e.part.strikes[e.id] > 0
+		p.suspect, p.again = !e.place.after(e.part.suspect), e.part.strikes[e.id] > 0
 	}
 	return p
 }
@@ -194,7 +194,7 @@ func (k *consumer) retry(e *entry, cause error) {
 		return
 	}
 	delay := k.bus.opts.Backoff.Delay(m.RetryCount)
-	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, "stack", stack(cause))
+	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, "stack", bus.Stack(cause))
 	if m.SessionID != "" {
 		k.mu.Lock()
 		e.part.heads[m.SessionID] = m.ID
@@ -207,7 +207,7 @@ func (k *consumer) retry(e *entry, cause error) {
 
 // bury puts a message to the dead letters, and tells whoever waits for it.
 func (k *consumer) bury(e *entry, cause error, attempts int) {
-	k.logMessage(e.message).Error("message failed for good", "attempts", attempts, "error", cause, "stack", stack(cause))
+	k.logMessage(e.message).Error("message failed for good", "attempts", attempts, "error", cause, "stack", bus.Stack(cause))
 	e.end = op{entry: e, name: "D", outcome: bus.Dead, cause: cause, ended: k.now(), outputs: k.reply(&e.message, cause),
 		args: []any{e.id, e.message.ID, e.message.SessionID, flag(e.struck), e.body, cause.Error(), attempts, e.past.First}}
 	k.settler.add(&e.end)
@@ -228,7 +228,7 @@ func (k *consumer) reply(m *bus.Message, cause error) []sealed {
 
 // buryAcked is bury for a message that isn't on its queue any more.
 func (k *consumer) buryAcked(hctx context.Context, e *entry, cause error) {
-	k.logMessage(e.message).Error("message failed for good", "attempts", 1, "error", cause, "stack", stack(cause))
+	k.logMessage(e.message).Error("message failed for good", "attempts", 1, "error", cause, "stack", bus.Stack(cause))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(hctx), lastWords)
 	defer cancel()
 	err := k.bus.retry(ctx, "dead letter", func(ctx context.Context) error {
@@ -242,14 +242,6 @@ func (k *consumer) buryAcked(hctx context.Context, e *entry, cause error) {
 
 func (k *consumer) logMessage(m bus.Message) *slog.Logger {
 	return k.log.With("message_id", m.ID, "session_id", m.SessionID)
-}
-
-func stack(err error) string {
-	var p *bus.PanicError
-	if errors.As(err, &p) {
-		return string(p.Stack)
-	}
-	return ""
 }
 
 // errFull is what a message beyond a limit goes to the dead letters with.

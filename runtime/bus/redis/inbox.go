@@ -76,7 +76,7 @@ func readFrom(ctx context.Context, client redis.UniversalClient, stream, last st
 
 func (b *Bus) answer(e redis.XMessage) {
 	body, _ := e.Values["m"].(string)
-	m, err := bus.Decode([]byte(body))
+	m, err := bus.DecodeText(body)
 	if err != nil {
 		b.opts.Log.Warn("an answer can't be read", "error", err)
 		return

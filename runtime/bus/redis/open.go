@@ -103,17 +103,9 @@ func (b *Bus) retry(ctx context.Context, what string, op func(context.Context) e
 		if !passing(err) {
 			return fmt.Errorf("%s: %w", what, b.explain(err))
 		}
-		t := time.NewTimer(delay.Delay(n))
-		select {
-		case <-t.C:
-			continue
-		case <-ctx.Done():
-			err = fmt.Errorf("%s: %w (gave up: %w)", what, b.explain(err), ctx.Err())
-		case <-b.done:
-			err = fmt.Errorf("%s: %w", what, bus.ErrClosed)
+		if err := b.sleep(ctx, delay.Delay(n), err); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		t.Stop()
-		return err
 	}
 }
 

@@ -117,7 +117,7 @@ func (b *Bus) DeadLetters(ctx context.Context, component string, limit int) ([]b
 func deadLetter(e redis.XMessage) bus.DeadLetter {
 	text := func(field string) string { s, _ := e.Values[field].(string); return s }
 	when := func(field string) time.Time { return time.UnixMilli(millis(text(field))).UTC() }
-	m, err := bus.Decode([]byte(text("m")))
+	m, err := bus.DecodeText(text("m"))
 	if err != nil { // that is why it is here: show it as it came
 		quoted, _ := json.Marshal(text("m")) // a string always can be
 		m = bus.Message{ID: e.ID, Target: text("target"), Payload: quoted}
@@ -131,7 +131,7 @@ func deadLetter(e redis.XMessage) bus.DeadLetter {
 func (b *Bus) Requeue(ctx context.Context, component string, ids ...string) (int, error) {
 	return b.eachDead(ctx, "requeue", component, ids, func(ctx context.Context, e redis.XMessage) (bool, error) {
 		text, _ := e.Values["m"].(string)
-		m, err := bus.Decode([]byte(text))
+		m, err := bus.DecodeText(text)
 		if err != nil {
 			return false, fmt.Errorf("dead letter %s of %s: %w: it can only be removed", e.ID, component, err)
 		}

@@ -151,9 +151,6 @@ func (b *Bus) sleep(ctx context.Context, d time.Duration, cause error) error {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		if errors.Is(cause, ctx.Err()) {
-			return b.explain(cause)
-		}
 		return fmt.Errorf("%w (gave up: %w)", b.explain(cause), ctx.Err())
 	case <-b.done:
 		return bus.ErrClosed

@@ -16,6 +16,7 @@ import (
 type entry struct {
 	part       *part
 	id         string
+	place      entryID // id, to compare
 	body       string
 	past       history
 	message    bus.Message
@@ -188,9 +189,8 @@ func (k *consumer) dispatch(s entries, asked map[string]int) {
 	}
 	for i := range read {
 		e := &read[i]
-		id := parseID(e.id)
-		if id.after(p.last) {
-			p.last = id
+		if e.place.after(p.last) {
+			p.last = e.place
 		}
 		if p.held[e.id] {
 			continue
@@ -203,8 +203,8 @@ func (k *consumer) dispatch(s entries, asked map[string]int) {
 		// It is read again when its session is through with what is held.
 		delete(p.held, e.id)
 		k.window.remove(1, len(e.body))
-		if p.behind == (entryID{}) || p.behind.after(id) {
-			p.behind = id
+		if p.behind == (entryID{}) || p.behind.after(e.place) {
+			p.behind = e.place
 		}
 	}
 }
@@ -233,10 +233,10 @@ func (e *entry) lane() laneKey {
 }
 
 func (e *entry) decode(id, m, h string) {
-	e.id, e.body = id, m
+	e.id, e.place, e.body = id, parseID(id), m
 	// A history that can't be read counts as none.
 	if h == "" || json.Unmarshal([]byte(h), &e.past) != nil || e.past.Queued == 0 {
-		e.past.Queued = int64(parseID(id).ms) // ids are the server's
+		e.past.Queued = int64(e.place.ms) // ids are the server's
 	}
 	e.message, e.unreadable = bus.DecodeText(m)
 }

@@ -96,17 +96,8 @@ func (s *settler) pending(e *entry) bool {
 
 // run works until the batcher is stopped, and lastWords after ctx at the latest.
 func (s *settler) run(ctx context.Context) {
-	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	within, cancel := bus.Outlive(ctx, lastWords)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		t := time.NewTimer(lastWords)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			cancel()
-		case <-within.Done():
-		}
-	})()
 	s.batch.run(nil, func(batch []*op) { s.settle(within, batch) })
 }
 

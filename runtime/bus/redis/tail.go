@@ -63,7 +63,7 @@ func (b *Bus) follow(ctx context.Context, client redis.UniversalClient, last str
 		for _, e := range entries {
 			last = e.ID
 			text, _ := e.Values["m"].(string)
-			if m, err := bus.Decode([]byte(text)); err == nil && shows(w, &m) {
+			if m, err := bus.DecodeText(text); err == nil && shows(w, &m) {
 				each(m)
 			}
 		}
