@@ -9,7 +9,7 @@ GO      ?= go
 LDFLAGS := -s -w
 BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
-.PHONY: all build cross demo demo-offline test lint bench bench-bus chaos fuzz images tools clean
+.PHONY: all build man cross demo demo-offline test lint bench bench-bus chaos kills faults fuzz images tools clean
 
 all: build
 
@@ -22,6 +22,12 @@ bin/ww: FORCE
 	@if [ "$$($(GO) env GOOS)" != linux ]; then GOOS=linux $(BUILD) -o "bin/ww-linux-$$($(GO) env GOARCH)" ./cmd/ww; fi
 
 FORCE:
+
+# Manual pages, one for each command and topic: `man -M bin/man ww-compose-up`.
+man: build
+	@rm -rf bin/man
+	@bin/ww man bin/man/man1
+	@mkdir -p bin/man/man7 && mv bin/man/man1/*.7 bin/man/man7/
 
 # Binaries for engines of other architectures, beside the one for this machine.
 cross: build
@@ -55,7 +61,8 @@ lint:
 # COMPOSE=path/to/docker-compose compares with docker compose as well.
 bench: build images
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./syntax ./model ./compose ./runtime/plan
-	WW_BENCH=1 $(GO) test -count 1 -run '^TestBench' -v ./cmd/ww ./runtime/host
+	WW_BENCH=1 $(GO) test -count 1 -timeout 1h -run '^TestBench' -v ./cmd/ww
+	WW_BENCH=1 $(GO) test -count 1 -run '^TestBench' -v ./runtime/host
 
 # The buses against what their server can do, against a peer, and against
 # themselves as systems grow. It fails where a figure is beyond its limit.
@@ -73,12 +80,23 @@ chaos: images
 	WW_CHAOS=$(MESSAGES) WW_CHAOS_SEED=$(SEED) WW_CHAOS_BUS=$(BUS) WW_CHAOS_REPLICAS=$(REPLICAS) WW_CHAOS_EVERY=$(EVERY) \
 		$(GO) test -count 1 -timeout 2h -run '^TestChaos$$' -v ./cmd/ww
 
+# up, update and down are killed at random moments, so many times in all.
+KILLS ?= 200
+kills: images
+	WW_KILLS=$(KILLS) WW_KILLS_SEED=$(SEED) $(GO) test -count 1 -timeout 1h -run '^TestKilledAtAnyMoment$$' -v ./cmd/ww
+
+# Every call to the engine of an up and of a down goes wrong in every way.
+faults: images
+	WW_FAULTS=all $(GO) test -count 1 -timeout 1h -run '^TestFaultsOnEngine$$' -v ./cmd/ww
+
 FUZZTIME ?= 60s
 fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./syntax
 	$(GO) test -run '^$$' -fuzz '^FuzzPrint$$' -fuzztime $(FUZZTIME) ./syntax
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./runtime/bus
+	$(GO) test -run '^$$' -fuzz '^FuzzReadStreams$$' -fuzztime $(FUZZTIME) ./runtime/bus/redis
 	$(GO) test -run '^$$' -fuzz '^FuzzExport$$' -fuzztime $(FUZZTIME) ./compose
+	$(GO) test -run '^$$' -fuzz '^FuzzComposeFile$$' -fuzztime $(FUZZTIME) ./dockerx
 
 clean:
 	rm -rf bin

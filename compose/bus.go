@@ -89,7 +89,7 @@ func (g *generator) redis(b *model.Bus) *yaml.Node {
 	}
 	s.set("user", raw("999:1000"))
 	g.keep(s, bus, b)
-	s.set("healthcheck", healthcheck(text("CMD-SHELL"),
+	s.set("healthcheck", healthcheck(checkBusEvery, text("CMD-SHELL"),
 		text(`REDISCLI_AUTH="$(cat /run/secrets/`+busPassword+`)" redis-cli ping | grep -q PONG`)))
 	g.busLabels(s, b, redisPort)
 	return &s.node
@@ -105,7 +105,7 @@ func (g *generator) nats(b *model.Bus) *yaml.Node {
 	s.set("command", flow(texts("bus", "serve")...))
 	s.set("user", raw(nobody))
 	g.keep(s, bus, b)
-	s.set("healthcheck", healthcheck(texts("CMD", "/ww", "bus", "health")...))
+	s.set("healthcheck", healthcheck(checkBusEvery, texts("CMD", "/ww", "bus", "health")...))
 	g.busLabels(s, b, natsPort)
 	return &s.node
 }

@@ -104,13 +104,18 @@ func TestNamesOfImages(t *testing.T) {
 	}
 }
 
-// TestCommentsStayComments: a topic can hold line breaks of every sort.
+// TestCommentsStayComments: no line break of any sort gets into a comment, by
+// topics or otherwise.
 func TestCommentsStayComments(t *testing.T) {
 	clearEnvironment(t, nil)
-	dir := folder(t, map[string]string{"main.ww": `out = core template { template: ""  to: ["a\rservices: x", "b\u0085x: y", "c\u2028x: y", "d\nx: y"] }`})
-	l := mustLoad(t, Request{Files: []string{dir + "/main.ww"}, Binary: fakeBinary(t)})
-	if doc := mustExport(t, l, ExportOptions{}); len(l.Project.Services) != 2 || strings.ContainsAny(doc, "\r\u0085\u2028") {
-		t.Errorf("services %v, or a line break in\n%s", l.Project.ServiceNames(), doc)
+	for _, topic := range []string{`a\rservices: x`, `b\u0085x: y`, `c\u2028x: y`, `d\nx: y`} {
+		dir := folder(t, map[string]string{"main.ww": `out = core template { template: ""  to: ["` + topic + `"] }`})
+		if l, err := Load(t.Context(), Request{Files: []string{dir + "/main.ww"}, Binary: fakeBinary(t)}); err != nil || !l.Diagnostics.HasErrors() {
+			t.Errorf("%s: %v, %v", topic, err, l.Diagnostics)
+		}
+	}
+	if got := oneLine("a\rb\u0085c\u2028d\ne"); strings.ContainsAny(got, "\r\u0085\u2028\n") {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -124,33 +129,44 @@ func large(n int) string {
 	return b.String()
 }
 
-// TestParts: a file that is loaded in parts is the one that is exported.
+// TestParts: a file that is loaded in parts is the one that is exported, also
+// where it is plain and spared some of the loading.
 func TestParts(t *testing.T) {
-	clearEnvironment(t, map[string]string{"SET": "x"})
-	src := large(3*partSize) + "s1 = llm openai { model: $SET }\ns2 = llm openai { model: ${UNSET:-y}  volumes: [\"v:/v\"] }\n" +
-		"d = docker { components = { box = { image = \"i\", environment = { U = $UNSET2 }, network_mode = \"service:in\" } } }\n"
-	dir := folder(t, map[string]string{"main.ww": src})
-	req := Request{Files: []string{dir + "/main.ww"}, Name: "parts", Binary: fakeBinary(t)}
-	l := mustLoad(t, req)
-	if n := len(l.parts()); n != 4 {
-		t.Errorf("%d parts", n)
-	}
-	doc := mustExport(t, l, ExportOptions{})
-	checkRunsTheSame(t, l, req, doc)
-	if got := strings.Count(doc, "\n\n  # "); got != len(l.Project.Services)-1 {
-		t.Errorf("%d empty lines between %d services", got, len(l.Project.Services))
-	}
-	write(t, dir+"/out.yml", doc)
-	whole := mustLoad(t, Request{Files: []string{dir + "/out.yml"}})
-	if !reflect.DeepEqual(whole.Project.Services, l.Project.Services) || !reflect.DeepEqual(whole.Project.Volumes, l.Project.Volumes) ||
-		!reflect.DeepEqual(whole.Project.Networks, l.Project.Networks) || !reflect.DeepEqual(whole.Project.Secrets, l.Project.Secrets) ||
-		!reflect.DeepEqual(whole.Project.Configs, l.Project.Configs) || !reflect.DeepEqual(whole.Unset, l.Unset) ||
-		whole.Project.Environment["COMPOSE_PROJECT_NAME"] != l.Project.Environment["COMPOSE_PROJECT_NAME"] {
-		t.Error("the parts make another project than the whole")
-	}
-	write(t, dir+"/main.ww", strings.Replace(src, "box = {", "box = { extends = \"in\",", 1))
-	if again := mustLoad(t, req); again.parts() != nil || again.Project.Services["box"].Command == nil {
-		t.Errorf("a service that takes up another one: %+v", again.Project.Services["box"])
+	settings := "s1 = llm openai { model: $SET }\ns2 = llm openai { model: ${UNSET:-y}  volumes: [\"v:/v\"] }\n" +
+		"s3 = core exec { command: [\"x\"] image: \"i\" replicas: 3 restart: \"on-failure:2\" resources: { memory: 64m cpus: 0.5 } volumes: [\"./a:/a:ro\", \"/b:/b\"] }\n" +
+		"s4 = input api { port: 9090 grace: 3s }\n"
+	override := "d = docker { components = { box = { image = \"i\", environment = { U = $UNSET2 }, network_mode = \"service:in\" } } }\n"
+	for name, more := range map[string]string{"plain": settings, "with overrides": settings + override} {
+		t.Run(name, func(t *testing.T) {
+			clearEnvironment(t, map[string]string{"SET": "x"})
+			src := large(3*partSize) + more
+			dir := folder(t, map[string]string{"main.ww": src})
+			req := Request{Files: []string{dir + "/main.ww"}, Name: "parts", Binary: fakeBinary(t)}
+			l := mustLoad(t, req)
+			if n := len(l.parts()); n != 4 || l.plain() != (name == "plain") {
+				t.Errorf("%d parts, plain: %v", n, l.plain())
+			}
+			doc := mustExport(t, l, ExportOptions{})
+			checkRunsTheSame(t, l, req, doc)
+			if got := strings.Count(doc, "\n\n  # "); got != len(l.Project.Services)-1 {
+				t.Errorf("%d empty lines between %d services", got, len(l.Project.Services))
+			}
+			write(t, dir+"/out.yml", doc)
+			whole := mustLoad(t, Request{Files: []string{dir + "/out.yml"}})
+			if !reflect.DeepEqual(whole.Project.Services, l.Project.Services) || !reflect.DeepEqual(whole.Project.Volumes, l.Project.Volumes) ||
+				!reflect.DeepEqual(whole.Project.Networks, l.Project.Networks) || !reflect.DeepEqual(whole.Project.Secrets, l.Project.Secrets) ||
+				!reflect.DeepEqual(whole.Project.Configs, l.Project.Configs) || !reflect.DeepEqual(whole.Unset, l.Unset) ||
+				whole.Project.Environment["COMPOSE_PROJECT_NAME"] != l.Project.Environment["COMPOSE_PROJECT_NAME"] {
+				t.Error("the parts make another project than the whole")
+			}
+			if name == "plain" {
+				return
+			}
+			write(t, dir+"/main.ww", strings.Replace(src, "box = {", "box = { extends = \"in\",", 1))
+			if again := mustLoad(t, req); again.parts() != nil || again.Project.Services["box"].Command == nil {
+				t.Errorf("a service that takes up another one: %+v", again.Project.Services["box"])
+			}
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -65,6 +66,7 @@ var ErrNoFile = errors.New("no main.ww and no compose file here or in a folder a
 // Load reads, generates and merges. An error is something that no place in a
 // .ww file can be blamed for; everything else is in Diagnostics.
 func Load(ctx context.Context, req Request) (*Loaded, error) {
+	registerFormats()
 	opts, err := projectOptions(req)
 	if err != nil {
 		return nil, err
@@ -91,12 +93,12 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 		unset.watch(o)
 		l.narrowCasts(o)
 	})
-	l.Project, err = loadFiles(ctx, l.details, l.parts(), l.options)
+	l.Project, err = loadFiles(ctx, l.details, l.parts(), l.plain(), l.options)
 	if err != nil {
 		return l, tidy(err)
 	}
 	l.Project.ComposeFiles = l.Files
-	l.Unset = unset.sorted()
+	l.Unset = slices.DeleteFunc(unset.sorted(), l.hasDefault)
 	return l, nil
 }
 
@@ -301,8 +303,7 @@ func (l *Loaded) parts() [][]byte {
 // numbers and bools that may be variables, where nothing but what is generated
 // can be one.
 func (l *Loaded) narrowCasts(o *loader.Options) {
-	if l.Generated == nil || len(l.details.ConfigFiles) > 1 || o.Interpolate == nil ||
-		slices.ContainsFunc(l.Model.Components, func(c *model.Component) bool { return c.Override != nil }) {
+	if !l.plain() || o.Interpolate == nil {
 		return
 	}
 	casts := maps.Clone(o.Interpolate.TypeCastMapping)
@@ -311,6 +312,28 @@ func (l *Loaded) narrowCasts(o *loader.Options) {
 			!strings.Contains(string(path), ".ports.[]")
 	})
 	o.Interpolate.TypeCastMapping = casts
+}
+
+// hasDefault reports whether a variable stands in the files only with what
+// counts where it isn't set: nothing is missing then.
+func (l *Loaded) hasDefault(name string) bool {
+	other := regexp.MustCompile(`\$\{` + regexp.QuoteMeta(name) + `:?[-+]`)
+	bare := regexp.MustCompile(`\$(` + regexp.QuoteMeta(name) + `\b|\{` + regexp.QuoteMeta(name) + `(\}|:?\?))`)
+	found := false
+	for _, f := range l.details.ConfigFiles {
+		if bare.Match(f.Content) {
+			return false
+		}
+		found = found || other.Match(f.Content)
+	}
+	return found
+}
+
+// plain reports whether all of the project is what Generate writes by itself:
+// no compose file, and nothing in Compose's own words.
+func (l *Loaded) plain() bool {
+	return l.Generated != nil && len(l.details.ConfigFiles) == 1 &&
+		!slices.ContainsFunc(l.Model.Components, func(c *model.Component) bool { return c.Override != nil })
 }
 
 // unsetVariables notes every variable that is asked for and isn't set.

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -18,13 +19,16 @@ import (
 // depends_on by following every path, of which there are twice as many with
 // every layer of two services that depend on both below: it is kept from that,
 // and dependencies are checked here.
-func loadFiles(ctx context.Context, details types.ConfigDetails, parts [][]byte, options []func(*loader.Options)) (*types.Project, error) {
-	dict, err := loadModel(ctx, details, parts, options)
+func loadFiles(ctx context.Context, details types.ConfigDetails, parts [][]byte, plain bool, options []func(*loader.Options)) (*types.Project, error) {
+	dict, err := loadModel(ctx, details, parts, plain, options)
 	if err != nil {
 		return nil, err
 	}
 	name, _ := dict["name"].(string)
 	opts := loader.ToOptions(&details, append(slices.Clone(options), func(o *loader.Options) { o.SetProjectName(name, true) }))
+	if err := checkForgotten(dict); err != nil {
+		return nil, err
+	}
 	needs, err := takeDependencies(dict)
 	if err != nil {
 		return nil, err
@@ -47,8 +51,10 @@ func loadFiles(ctx context.Context, details types.ConfigDetails, parts [][]byte,
 
 // loadModel reads files into the loader's own form. The loader compares every
 // value with every pattern that it knows: parts of a large file are read at the
-// same time. None refers to another before the form is made a project.
-func loadModel(ctx context.Context, details types.ConfigDetails, parts [][]byte, options []func(*loader.Options)) (map[string]any, error) {
+// same time. None refers to another before the form is made a project. In what
+// is plain, a part without a variable has nothing to be interpolated, and one
+// without a relative path nothing to be resolved: they are spared that.
+func loadModel(ctx context.Context, details types.ConfigDetails, parts [][]byte, plain bool, options []func(*loader.Options)) (map[string]any, error) {
 	if len(parts) < 2 {
 		return loader.LoadModelWithContext(ctx, details, options...)
 	}
@@ -61,6 +67,10 @@ func loadModel(ctx context.Context, details types.ConfigDetails, parts [][]byte,
 			d := details
 			d.ConfigFiles = []types.ConfigFile{{Filename: details.ConfigFiles[0].Filename, Content: part}}
 			d.Environment = maps.Clone(details.Environment) // the loader adds the project's name
+			options := append(slices.Clone(options), func(o *loader.Options) {
+				o.SkipInterpolation = plain && !bytes.Contains(part, []byte("$"))
+				o.ResolvePaths = !plain || bytes.Contains(part, []byte("./")) || bytes.Contains(part, []byte("~"))
+			})
 			dicts[i], errs[i] = loader.LoadModelWithContext(ctx, d, options...)
 			return nil
 		})
@@ -83,6 +93,19 @@ func loadModel(ctx context.Context, details types.ConfigDetails, parts [][]byte,
 	name, _ := dicts[0]["name"].(string)
 	details.Environment["COMPOSE_PROJECT_NAME"] = name
 	return dicts[0], nil
+}
+
+// checkForgotten refuses what the specification allows and the loader has no
+// place for: it would be dropped without a word.
+func checkForgotten(dict map[string]any) error {
+	services, _ := dict["services"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		s, _ := services[name].(map[string]any)
+		if after, ok := s["pull_refresh_after"]; ok {
+			return fmt.Errorf("services.%s.pull_refresh_after is not supported: write pull_policy: every_%v", name, after)
+		}
+	}
+	return nil
 }
 
 // takeDependencies takes depends_on out of the services.

@@ -21,7 +21,7 @@ func EnsureFolder(dir string) error {
 	if _, err := os.Stat(ignore); err == nil {
 		return nil
 	}
-	return os.WriteFile(ignore, []byte("# Made by ww: build contexts and the bus password. None of it belongs in a repository.\n*\n"), 0o644)
+	return os.WriteFile(ignore, []byte("# Made by ww: build contexts, the bus password, the key of content digests. None of it belongs in a repository.\n*\n"), 0o644)
 }
 
 // EnsureBusPassword makes the project's bus password, once. The file is bound
@@ -62,8 +62,7 @@ func EnsureBusPassword(dir string) error {
 	return nil
 }
 
-// writePassword writes a new password in one step: another process sees all of
-// it or nothing, and the first of two wins.
+// writePassword writes a new password, unless another process has.
 func writePassword(name string) error {
 	if to, err := os.Readlink(name); err == nil {
 		return fmt.Errorf("%s is a link to %s, which isn't there: remove it, and a new password is made", name, to)
@@ -72,14 +71,20 @@ func writePassword(name string) error {
 	if _, err := rand.Read(b[:]); err != nil {
 		return err
 	}
+	return writeOnce(name, hex.EncodeToString(b[:])+"\n", 0o444)
+}
+
+// writeOnce writes a new file in one step: another process sees all of it or
+// nothing, and the first of two wins.
+func writeOnce(name, content string, mode os.FileMode) error {
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	_, err = tmp.WriteString(hex.EncodeToString(b[:]) + "\n")
+	_, err = tmp.WriteString(content)
 	// A link may outlive a power cut that the content doesn't.
-	err = errors.Join(err, tmp.Chmod(0o444), tmp.Sync(), tmp.Close())
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
 	if err != nil {
 		return err
 	}

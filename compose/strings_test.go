@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"woodwork.dev/ww/model"
@@ -33,7 +34,18 @@ out = output console {}
 d = docker { components = { box = {
     image = "busybox:stable", command = ["echo", %[1]s], environment = { V = %[1]s }, labels = { l = %[1]s }
 } } }
-`, q, quoted("k"+s), quoted("topic "+s))
+`, q, quoted("k"+s), quoted(topicOf(s)))
+}
+
+// topicOf is as much of a string as a topic can have in it.
+func topicOf(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == ':' || r == '.' || unicode.IsSpace(r) || unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
+	return "topic-" + strings.ToValidUTF8(s[:min(len(s), 500)], "")
 }
 
 func quoted(s string) string {
@@ -92,7 +104,7 @@ func checkSeen(t *testing.T, l *Loaded, s string) {
 		}
 	}
 	want := map[string]any{"template": s, "extra": map[string]any{"k" + s: []any{s, map[string]any{"deep": s}}}}
-	if !reflect.DeepEqual(in.Settings, want) || !reflect.DeepEqual(in.Topics, []string{"topic " + s}) {
+	if !reflect.DeepEqual(in.Settings, want) || !reflect.DeepEqual(in.Topics, []string{topicOf(s)}) {
 		t.Errorf("settings: %q became %#v, %q", s, in.Settings, in.Topics)
 	}
 	want = map[string]any{"command": []any{"echo", s}, "environment": map[string]any{"V": s}}

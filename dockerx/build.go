@@ -47,12 +47,28 @@ func (e *Engine) Build(ctx context.Context, spec deploy.BuildSpec, out func(line
 	}
 	opts := buildOptions(spec, src)
 	opts.AuthConfigs = e.allCredentials(ctx)
-	var id string
-	err = e.call(ctx, what, func(c *client.Client) (err error) {
-		id, err = e.build(ctx, c, what, src, opts, out)
-		return err
+	for left := 2; ; left-- {
+		var id string
+		err = e.call(ctx, what, func(c *client.Client) (err error) {
+			id, err = e.build(ctx, c, what, src, opts, out)
+			return err
+		})
+		if left == 0 || !lostLayer(err) {
+			return id, err
+		}
+		out("an image that this build went on from is gone: once more")
+	}
+}
+
+// lostLayer reports whether a build failed because what it took from the cache
+// was removed under it, with somebody else's image: an engine doesn't lock that.
+func lostLayer(err error) bool {
+	if e := (&deploy.EngineError{}); !errors.As(err, &e) || e.Kind != deploy.BuildFailed {
+		return false
+	}
+	return slices.ContainsFunc([]string{"failed to get digest sha256:", "unknown parent image ID", "layer does not exist", "No such image: sha256:"}, func(s string) bool {
+		return strings.Contains(err.Error(), s)
 	})
-	return id, err
 }
 
 func (e *Engine) build(ctx context.Context, c *client.Client, what string, src buildContext, opts build.ImageBuildOptions, out func(string)) (string, error) {
@@ -140,6 +156,11 @@ func baseOf(args map[string]*string, tail []string) string {
 		return os.Expand(image, func(name string) string {
 			if v := args[name]; v != nil {
 				return *v
+			}
+			for _, l := range tail {
+				if _, v, ok := strings.Cut(l, " : ARG "+name+"="); ok {
+					return v
+				}
 			}
 			return "$" + name
 		})

@@ -91,6 +91,23 @@ func TestBuildFails(t *testing.T) {
 	})
 }
 
+// TestBuildLosesLayer: what was removed under a build, with another image, is
+// built anew; what goes on being lost is told.
+func TestBuildLosesLayer(t *testing.T) {
+	const lost = "failed to get digest sha256:d0f0: open /var/lib/docker/image/overlay2/imagedb/content/sha256/d0f0: no such file or directory"
+	h := newFake(t, enginetest.Options{BuildErrors: map[string]string{"b:1": lost}})
+	h.fake.Inject(enginetest.Fault{Op: "image.build", N: 1, Kind: enginetest.Fail, Message: lost})
+	build := &types.BuildConfig{Context: t.TempDir(), DockerfileInline: "FROM scratch\nLABEL a=b\n"}
+	if id, err := h.Build(h.ctx, deploy.BuildSpec{Service: "a", Image: "a:1", Build: build}, nil); err != nil || id == "" {
+		t.Errorf("image %q, error %v", id, err)
+	}
+	_, err := h.Build(h.ctx, deploy.BuildSpec{Service: "b", Image: "b:1", Build: build}, nil)
+	wantKind(t, err, deploy.BuildFailed)
+	if n := len(h.fake.Calls("image.build")); n != 2+3 {
+		t.Errorf("%d builds", n)
+	}
+}
+
 func TestBuildKeys(t *testing.T) {
 	h := newFake(t, enginetest.Options{BuildKit: true})
 	dir := writeTree(t, map[string]string{"Dockerfile": "FROM scratch\n"})
@@ -198,5 +215,24 @@ func TestContextIsDeterministic(t *testing.T) {
 	}
 	if !bytes.Contains(sent[0].Bytes(), []byte("../outside")) {
 		t.Error("the symbolic link isn't sent as one")
+	}
+}
+
+func TestBaseOf(t *testing.T) {
+	other := "golang:1.99"
+	for _, tt := range []struct {
+		args map[string]*string
+		tail []string
+		want string
+	}{
+		{nil, []string{"Step 1/3 : FROM alpine:3 AS build"}, "alpine:3"},
+		{nil, []string{"Step 1/3 : ARG GO_IMAGE=golang:1", "Step 2/3 : FROM ${GO_IMAGE} AS build"}, "golang:1"},
+		{map[string]*string{"GO_IMAGE": &other}, []string{"Step 1/3 : ARG GO_IMAGE=golang:1", "Step 2/3 : FROM $GO_IMAGE"}, other},
+		{nil, []string{"Step 2/3 : FROM $GO_IMAGE"}, "$GO_IMAGE"},
+		{nil, []string{"Step 1/3 : FROM alpine", "Step 2/3 : RUN false"}, ""},
+	} {
+		if got := baseOf(tt.args, tt.tail); got != tt.want {
+			t.Errorf("%q: %q, want %q", tt.tail, got, tt.want)
+		}
 	}
 }

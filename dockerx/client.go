@@ -1,6 +1,7 @@
 package dockerx
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,9 @@ type Options struct {
 	ConfigDir string
 	// Getenv looks up environment variables. Nil: os.Getenv.
 	Getenv func(string) string
+	// Answer is how long the engine may take to answer calls that wait for
+	// nothing but itself. 0: DefaultAnswer.
+	Answer time.Duration
 	// Log gets what isn't an error, such as an engine's warnings. Nil: nothing
 	// is logged.
 	Log *slog.Logger
@@ -45,6 +49,7 @@ type Engine struct {
 	log       *slog.Logger
 	client    *client.Client
 	transport *http.Transport
+	calls     http.RoundTripper // the transport, with a bound on the engine's silence
 
 	negotiating chan struct{} // a lock that can be waited for with a context
 	negotiated  bool
@@ -90,16 +95,18 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		},
 		negotiating: make(chan struct{}, 1),
 	}
-	e.client, err = newClient(e.transport, dial, ep.authority(), o.Getenv("DOCKER_API_VERSION"))
+	e.calls = &patience{e.transport, cmp.Or(o.Answer, DefaultAnswer)}
+	e.client, err = newClient(e.transport, e.calls, dial, ep.authority(), o.Getenv("DOCKER_API_VERSION"))
 	if err != nil {
 		return nil, fmt.Errorf("open engine at %s: %w", ep.host, err)
 	}
 	return e, nil
 }
 
-func newClient(tr *http.Transport, dial dialFunc, authority, version string) (*client.Client, error) {
+func newClient(tr *http.Transport, calls http.RoundTripper, dial dialFunc, authority, version string) (*client.Client, error) {
+	by := &http.Client{Transport: tr, CheckRedirect: client.CheckRedirect}
 	c, err := client.NewClientWithOpts(
-		client.WithHTTPClient(&http.Client{Transport: tr, CheckRedirect: client.CheckRedirect}),
+		client.WithHTTPClient(by),
 		// The client never dials by itself: this is the Host of its requests.
 		client.WithHost(authorityScheme+authority),
 		client.WithDialContext(dial),
@@ -109,6 +116,7 @@ func newClient(tr *http.Transport, dial dialFunc, authority, version string) (*c
 	// The client's options set the environment's proxy, which a socket doesn't
 	// have, and which would turn requests into ones to a proxy.
 	tr.Proxy = nil
+	by.Transport = calls // the options take a *http.Transport only
 	return c, err
 }
 
@@ -160,11 +168,6 @@ func (e *Engine) call(ctx context.Context, what string, f func(*client.Client) e
 		err = f(c)
 	}
 	return e.fail(ctx, what, err)
-}
-
-// atLeast tells whether the negotiated API is at least of a version.
-func atLeast(c *client.Client, version string) bool {
-	return versions.GreaterThanOrEqualTo(c.ClientVersion(), version)
 }
 
 // Info tells what engine this is.

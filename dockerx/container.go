@@ -11,6 +11,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 	"github.com/docker/go-connections/nat"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -48,10 +49,10 @@ type createInput struct {
 }
 
 func (e *Engine) prepare(ctx context.Context, c *client.Client, p *types.Project, spec deploy.ContainerSpec) (createInput, error) {
-	if err := checkKeys(spec.Service, c.ClientVersion()); err != nil {
+	if err := checkKeys(p, spec.Service, target{c.ClientVersion(), e.ping.OSType}); err != nil {
 		return createInput{}, err
 	}
-	peers, err := findPeers(ctx, c, p, spec.Service)
+	peers, err := findPeers(ctx, c, p, spec.Service, spec.Peers)
 	if err != nil {
 		return createInput{}, err
 	}
@@ -131,6 +132,8 @@ func containerConfig(p *types.Project, spec deploy.ContainerSpec, api string) (*
 		ExposedPorts:    exposed,
 		Tty:             s.Tty,
 		OpenStdin:       s.StdinOpen,
+		AttachStdin:     spec.StdinOnce,
+		StdinOnce:       spec.StdinOnce,
 		AttachStdout:    true,
 		AttachStderr:    true,
 		Cmd:             []string(s.Command),
@@ -142,7 +145,7 @@ func containerConfig(p *types.Project, spec deploy.ContainerSpec, api string) (*
 		StopSignal:      s.StopSignal,
 		StopTimeout:     wholeSeconds((*time.Duration)(s.StopGracePeriod)),
 		Env:             environment(s.Environment),
-		Healthcheck:     healthcheck(s.HealthCheck),
+		Healthcheck:     healthcheck(s.HealthCheck, api),
 	}
 	if !endpointHasMAC(api) {
 		//lint:ignore SA1019 older engines have it here, and only here
@@ -176,7 +179,9 @@ func wholeSeconds(d *time.Duration) *int {
 	return &s
 }
 
-func healthcheck(h *types.HealthCheckConfig) *container.HealthConfig {
+// healthcheck leaves start_interval out where the engine doesn't know it: it
+// checks at the usual interval then, and who waits has probes of its own.
+func healthcheck(h *types.HealthCheckConfig, api string) *container.HealthConfig {
 	if h == nil {
 		return nil
 	}
@@ -187,11 +192,13 @@ func healthcheck(h *types.HealthCheckConfig) *container.HealthConfig {
 		return time.Duration(*d)
 	}
 	cfg := &container.HealthConfig{
-		Test:          h.Test,
-		Interval:      value(h.Interval),
-		Timeout:       value(h.Timeout),
-		StartPeriod:   value(h.StartPeriod),
-		StartInterval: value(h.StartInterval),
+		Test:        h.Test,
+		Interval:    value(h.Interval),
+		Timeout:     value(h.Timeout),
+		StartPeriod: value(h.StartPeriod),
+	}
+	if versions.GreaterThanOrEqualTo(api, "1.44") {
+		cfg.StartInterval = value(h.StartInterval)
 	}
 	if h.Retries != nil {
 		cfg.Retries = int(*h.Retries)

@@ -52,7 +52,7 @@ func TestCreateRequest(t *testing.T) {
 	} {
 		t.Run(tt.service+" "+tt.api, func(t *testing.T) {
 			spec := specOf(p, tt.service)
-			if err := checkKeys(spec.Service, tt.api); err != nil {
+			if err := checkKeys(p, spec.Service, target{api: tt.api}); err != nil {
 				t.Fatal(err)
 			}
 			in, err := convert(p, spec, nil, tt.api)
@@ -145,17 +145,17 @@ func TestUnsupportedKeys(t *testing.T) {
 	}{
 		"socket":         {"use_api_socket: true", "1.51", "use_api_socket"},
 		"provider":       {"provider: {type: x}", "1.51", "provider"},
-		"start interval": {"healthcheck: {test: [CMD, x], start_period: 5s, start_interval: 1s}", "1.43", "healthcheck.start_interval needs engine API 1.44"},
+		"start interval": {"healthcheck: {test: [CMD, x], start_interval: 1s}", "1.51", "healthcheck.start_interval"},
 		"annotations":    {"annotations: {a: b}", "1.41", "annotations needs engine API 1.43"},
 		"image mount":    {"volumes: [{type: image, source: x, target: /x}]", "1.47", "1.48"},
-		"subpath":        {"volumes: [{type: volume, source: v, target: /x, volume: {subpath: y}}]", "1.44", "volume.subpath) needs engine API 1.45"},
+		"subpath":        {"volumes: [{type: volume, source: v, target: /x, volume: {subpath: y}}]", "1.44", "volumes.0.volume.subpath needs engine API 1.45"},
 		"cluster":        {"volumes: [{type: cluster, source: v, target: /x}]", "1.51", "cluster"},
-		"recursive":      {"volumes: [{type: bind, source: /a, target: /x, bind: {recursive: readonly, create_host_path: false}}]", "1.43", "bind.recursive) needs engine API 1.44"},
+		"recursive":      {"volumes: [{type: bind, source: /a, target: /x, bind: {recursive: readonly, create_host_path: false}}]", "1.43", "volumes.0.bind.recursive needs engine API 1.44"},
 		"relabel":        {"volumes: [{type: bind, source: /a, target: /x, bind: {selinux: Z, create_host_path: false}}]", "1.51", "bind.selinux"},
 		"interface":      {"networks: {default: {interface_name: eth9}}", "1.48", "networks.default.interface_name needs engine API 1.49"},
 		"gateway":        {"networks: {default: {gw_priority: 1}}", "1.44", "gw_priority needs engine API 1.48"},
 		"second mac":     {"networks: {default: {priority: 2}, other: {mac_address: '02:42:ac:11:00:02'}}", "1.43", "networks.other.mac_address needs engine API 1.44"},
-		"global":         {"deploy: {mode: global}", "1.51", "deploy.mode: global"},
+		"global":         {"deploy: {mode: global}", "1.51", `deploy.mode is not supported: "global"`},
 		"placement":      {"deploy: {placement: {constraints: [node.role==manager]}}", "1.51", "deploy.placement"},
 		"cpu reserved":   {"deploy: {resources: {reservations: {cpus: '1'}}}", "1.51", "deploy.resources.reservations.cpus"},
 		"restart delay":  {"deploy: {restart_policy: {condition: any, delay: 5s}}", "1.51", "deploy.restart_policy.delay"},
@@ -163,7 +163,7 @@ func TestUnsupportedKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := load(t, []byte("services:\n  s:\n    image: x\n    "+tt.yaml+"\nnetworks: {default: {}, other: {}}\nvolumes: {v: {}}\n"))
-			err := checkKeys(p.Services["s"], tt.api)
+			err := checkKeys(p, p.Services["s"], target{tt.api, "linux"})
 			e := wantKind(t, err, deploy.Unsupported)
 			if !strings.Contains(e.Error(), tt.says) || !strings.Contains(e.Error(), "service s") {
 				t.Errorf("%q doesn't say %q", e, tt.says)
@@ -199,7 +199,7 @@ func TestInvalidValues(t *testing.T) {
 			change(&s)
 			p.Services["s"] = s
 			_, err := convert(p, specOf(p, "s"), nil, "1.51")
-			e := wantKind(t, err, deploy.Other)
+			e := wantKind(t, err, deploy.Invalid)
 			if !strings.Contains(e.Error(), "service s: ") {
 				t.Errorf("%q doesn't name the service", e)
 			}

@@ -41,6 +41,8 @@ func (e *Engine) classify(err error) (deploy.ErrorKind, string) {
 	switch {
 	case isDiskFull(err, text):
 		return deploy.DiskFull, "free some space: 'docker system df' shows what takes it, 'docker system prune' removes what nothing uses"
+	case errors.As(err, new(*silentError)):
+		return deploy.Unreachable, "it hangs, or has far too much to do: see whether 'docker info' answers, and restart it if that doesn't either ('sudo systemctl restart docker', or Docker Desktop)"
 	case isUnreachable(err):
 		return e.unreachable(err)
 	case isPortTaken(text):
@@ -137,20 +139,20 @@ func portRemedy(msg string) string {
 	return fmt.Sprintf("host port %s is in use by another program or container; stop it ('docker ps' shows containers, 'ss -ltnp' programs), or publish another port", m[1])
 }
 
-// unsupported says that keys of a service can't be honoured.
-func unsupported(service string, reasons ...string) error {
+// unsupported says that keys can't be honoured.
+func unsupported(what string, refusals Refusals) error {
 	return &deploy.EngineError{
 		Kind:   deploy.Unsupported,
-		What:   "service " + service,
-		Err:    errors.New(strings.Join(reasons, "; ")),
-		Remedy: "remove what is named from the service, or change it; where the engine is too old, update it",
+		What:   what,
+		Err:    refusals,
+		Remedy: "remove what is named, or change it; where the engine is too old, update it",
 	}
 }
 
 // invalid says that a service's configuration makes no sense to an engine.
 func invalid(service, format string, args ...any) error {
 	return &deploy.EngineError{
-		Kind:   deploy.Other,
+		Kind:   deploy.Invalid,
 		What:   "service " + service,
 		Err:    fmt.Errorf(format, args...),
 		Remedy: "correct the service's configuration",

@@ -30,7 +30,7 @@ func (e *Engine) Events(ctx context.Context, project string, since time.Time) (<
 	}
 	var body io.ReadCloser
 	err := e.call(ctx, what, func(c *client.Client) (err error) {
-		body, err = subscribe(ctx, c, e.transport, project, since)
+		body, err = subscribe(ctx, c, e.calls, project, since)
 		return err
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -30,26 +31,51 @@ func (e *Engine) Exec(ctx context.Context, id string, spec deploy.ExecSpec) (int
 			Cmd:          spec.Cmd,
 			Env:          spec.Env,
 			User:         spec.User,
+			WorkingDir:   spec.Dir,
+			Privileged:   spec.Privileged,
 			Tty:          spec.TTY,
-			AttachStdin:  spec.Stdin != nil,
-			AttachStdout: true,
-			AttachStderr: true,
+			AttachStdin:  spec.Stdin != nil && !spec.Detach,
+			AttachStdout: !spec.Detach,
+			AttachStderr: !spec.Detach,
 		})
 		if err != nil {
 			return err
+		}
+		if spec.Detach {
+			code = 0
+			return c.ContainerExecStart(ctx, created.ID, container.ExecStartOptions{Detach: true, Tty: spec.TTY})
 		}
 		s, err := e.hijack(ctx, c, "/exec/"+created.ID+"/start", nil, container.ExecStartOptions{Tty: spec.TTY})
 		if err != nil {
 			return err
 		}
-		if err := s.pump(spec.TTY, spec.Stdin, spec.Stdout, spec.Stderr); err != nil {
-			return err
+		resized := followSize(ctx, spec.Sizes, func(ctx context.Context, o container.ResizeOptions) error {
+			return c.ContainerExecResize(ctx, created.ID, o)
+		})
+		cut := s.pump(spec.TTY, spec.Stdin, spec.Stdout, spec.Stderr)
+		resized()
+		within := ctx
+		if errors.Is(cut, syscall.ECONNRESET) {
+			// A connection is also reset where a command ends before it has read all
+			// of its input. Whether it has ended tells that from one that was lost.
+			var cancel context.CancelFunc
+			within, cancel = context.WithTimeout(ctx, endedWithin)
+			defer cancel()
+		} else if cut != nil {
+			return cut
 		}
-		code, err = exitCode(ctx, c, created.ID)
+		code, err = exitCode(within, c, created.ID)
+		if err != nil && cut != nil && ctx.Err() == nil {
+			return cut
+		}
 		return err
 	})
 	return code, err
 }
+
+// endedWithin is how long an engine may take to note the end of a command after
+// it closed the command's connection.
+const endedWithin = time.Second
 
 // commandName leaves the arguments out, which may hold what isn't for a log.
 func commandName(cmd []string) string {
@@ -82,16 +108,20 @@ func exitCode(ctx context.Context, c *client.Client, execID string) (int, error)
 // that blocks holds for Exec's as well.
 func (e *Engine) Attach(ctx context.Context, id string, tty bool, stdin io.Reader, stdout, stderr io.Writer) error {
 	return e.call(ctx, "attach to container "+id, func(c *client.Client) error {
-		query := url.Values{"stream": {"1"}, "stdout": {"1"}, "stderr": {"1"}}
-		if stdin != nil {
-			query.Set("stdin", "1")
-		}
-		s, err := e.hijack(ctx, c, "/containers/"+id+"/attach", query, nil)
+		s, err := e.attach(ctx, c, id, stdin != nil)
 		if err != nil {
 			return err
 		}
 		return s.pump(tty, stdin, stdout, stderr)
 	})
+}
+
+func (e *Engine) attach(ctx context.Context, c *client.Client, id string, stdin bool) (*stream, error) {
+	query := url.Values{"stream": {"1"}, "stdout": {"1"}, "stderr": {"1"}}
+	if stdin {
+		query.Set("stdin", "1")
+	}
+	return e.hijack(ctx, c, "/containers/"+id+"/attach", query, nil)
 }
 
 // pump copies in both directions until the output ends, and closes the stream.

@@ -42,6 +42,7 @@ func hostConfig(p *types.Project, spec deploy.ContainerSpec, links []string, api
 	}
 	h := &container.HostConfig{
 		Annotations:    s.Annotations,
+		AutoRemove:     spec.AutoRemove,
 		Binds:          binds,
 		Mounts:         mounts,
 		Tmpfs:          tmpfs(s.Tmpfs),

@@ -3,6 +3,7 @@ package dockerx
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -35,6 +36,10 @@ func fromSummary(s container.Summary) plan.Container {
 	c.Health, c.ExitCode = parseStatus(s.Status)
 	if s.NetworkSettings != nil {
 		c.IPs = addresses(s.NetworkSettings.Networks)
+		c.Networks = slices.Sorted(maps.Keys(s.NetworkSettings.Networks))
+	}
+	for _, m := range s.Mounts {
+		c.Mounts = append(c.Mounts, plan.Mount{Volume: m.Name, Source: m.Source, Target: m.Destination, RW: m.RW})
 	}
 	for _, p := range s.Ports {
 		c.Ports = append(c.Ports, plan.Port{HostIP: p.IP, Host: p.PublicPort, Target: p.PrivatePort, Protocol: p.Type})
@@ -128,6 +133,9 @@ func fromInspect(r container.InspectResponse) plan.Container {
 	}
 	if r.Config != nil {
 		c.Image, c.Labels, c.TTY = r.Config.Image, r.Config.Labels, r.Config.Tty
+		if r.Config.Healthcheck != nil {
+			c.Probe = r.Config.Healthcheck.Test
+		}
 	}
 	if r.NetworkSettings != nil {
 		c.IPs = addresses(r.NetworkSettings.Networks)

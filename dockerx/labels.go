@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 )
 
@@ -60,6 +61,7 @@ func fromLabels(c *plan.Container) {
 	c.Number, _ = strconv.Atoi(c.Labels[labelNumber])
 	c.OneOff = strings.EqualFold(c.Labels[labelOneOff], "true")
 	c.ConfigHash = c.Labels[labelConfigHash]
+	c.EffectHash, c.ContentHash = c.Labels[deploy.LabelEffect], c.Labels[deploy.LabelContent]
 	c.DependsOn = parseDependsOn(c.Labels[labelDependsOn])
 }
 

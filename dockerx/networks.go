@@ -92,7 +92,7 @@ func networkMode(p *types.Project, s types.ServiceConfig) container.NetworkMode 
 
 func endpointSettings(spec deploy.ContainerSpec, key string, links []string) (*network.EndpointSettings, error) {
 	ep := &network.EndpointSettings{Links: links, Aliases: []string{spec.Name}}
-	oneOff := strings.EqualFold(spec.Labels[labelOneOff], "true")
+	oneOff := strings.EqualFold(spec.Labels[labelOneOff], "true") && !spec.UseAliases
 	if !oneOff { // what runs once must not get a share of its service's requests
 		ep.Aliases = append(ep.Aliases, spec.Service.Name)
 	}

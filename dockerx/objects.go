@@ -12,8 +12,6 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
-
-	"woodwork.dev/ww/runtime/deploy"
 )
 
 // An engine may still count endpoints of containers that are gone. It catches
@@ -32,31 +30,34 @@ func (e *Engine) CreateNetwork(ctx context.Context, p *types.Project, key string
 		return fmt.Errorf("create network: project %s declares no network %q", p.Name, key)
 	}
 	return e.call(ctx, "create network "+n.Name, func(c *client.Client) error {
-		if n.EnableIPv4 != nil && !atLeast(c, "1.47") {
-			return &deploy.EngineError{
-				Kind: deploy.Unsupported, What: "network " + key,
-				Err:    fmt.Errorf("enable_ipv4 needs engine API 1.47, and this engine speaks %s", c.ClientVersion()),
-				Remedy: "update the engine, or remove enable_ipv4",
-			}
+		k := keyCheck{target: target{api: c.ClientVersion()}, at: "networks." + key + "."}
+		if k.network(n); len(k.refusals) > 0 {
+			return unsupported("network "+key, k.refusals)
 		}
-		hash, err := hashOf(n)
+		opts, err := networkOptions(p, key)
 		if err != nil {
 			return err
 		}
-		_, err = c.NetworkCreate(ctx, n.Name, network.CreateOptions{
-			Driver:     n.Driver,
-			Options:    n.DriverOpts,
-			Internal:   n.Internal,
-			Attachable: n.Attachable,
-			EnableIPv4: n.EnableIPv4,
-			EnableIPv6: n.EnableIPv6,
-			IPAM:       ipam(n.Ipam),
-			Labels: merged(n.Labels, n.CustomLabels, map[string]string{
-				labelNetwork: key, labelProject: p.Name, labelVersion: composeVersion, labelConfigHash: hash,
-			}),
-		})
+		_, err = c.NetworkCreate(ctx, n.Name, opts)
 		return err
 	})
+}
+
+func networkOptions(p *types.Project, key string) (network.CreateOptions, error) {
+	n := p.Networks[key]
+	hash, err := hashOf(n)
+	return network.CreateOptions{
+		Driver:     n.Driver,
+		Options:    n.DriverOpts,
+		Internal:   n.Internal,
+		Attachable: n.Attachable,
+		EnableIPv4: n.EnableIPv4,
+		EnableIPv6: n.EnableIPv6,
+		IPAM:       ipam(n.Ipam),
+		Labels: merged(n.Labels, n.CustomLabels, map[string]string{
+			labelNetwork: key, labelProject: p.Name, labelVersion: composeVersion, labelConfigHash: hash,
+		}),
+	}, err
 }
 
 func ipam(cfg types.IPAMConfig) *network.IPAM {
@@ -65,6 +66,9 @@ func ipam(cfg types.IPAMConfig) *network.IPAM {
 	}
 	out := &network.IPAM{Driver: cfg.Driver, Options: cfg.Options}
 	for _, pool := range cfg.Config {
+		if pool == nil {
+			continue
+		}
 		out.Config = append(out.Config, network.IPAMConfig{
 			Subnet: pool.Subnet, Gateway: pool.Gateway, IPRange: pool.IPRange, AuxAddress: pool.AuxiliaryAddresses,
 		})
@@ -103,20 +107,26 @@ func (e *Engine) CreateVolume(ctx context.Context, p *types.Project, key string)
 		return fmt.Errorf("create volume: project %s declares no volume %q", p.Name, key)
 	}
 	return e.call(ctx, "create volume "+v.Name, func(c *client.Client) error {
-		hash, err := volumeHash(v)
+		opts, err := volumeOptions(p, key)
 		if err != nil {
 			return err
 		}
-		_, err = c.VolumeCreate(ctx, volume.CreateOptions{
-			Name:       v.Name,
-			Driver:     v.Driver,
-			DriverOpts: v.DriverOpts,
-			Labels: merged(v.Labels, v.CustomLabels, map[string]string{
-				labelVolume: key, labelProject: p.Name, labelVersion: composeVersion, labelConfigHash: hash,
-			}),
-		})
+		_, err = c.VolumeCreate(ctx, opts)
 		return err
 	})
+}
+
+func volumeOptions(p *types.Project, key string) (volume.CreateOptions, error) {
+	v := p.Volumes[key]
+	hash, err := volumeHash(v)
+	return volume.CreateOptions{
+		Name:       v.Name,
+		Driver:     v.Driver,
+		DriverOpts: v.DriverOpts,
+		Labels: merged(v.Labels, v.CustomLabels, map[string]string{
+			labelVolume: key, labelProject: p.Name, labelVersion: composeVersion, labelConfigHash: hash,
+		}),
+	}, err
 }
 
 func volumeHash(v types.VolumeConfig) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/distribution/reference"
@@ -30,7 +31,12 @@ func (e *Engine) Observe(ctx context.Context, project string, want *types.Projec
 		g.Go(func() (err error) { o.Containers, err = listContainers(ctx, c, project); return })
 		g.Go(func() (err error) { o.Networks, err = listNetworks(ctx, c, project, want); return })
 		g.Go(func() (err error) { o.Volumes, err = listVolumes(ctx, c, project, want); return })
-		g.Go(func() (err error) { o.Images, err = listImages(ctx, c, want); return })
+		g.Go(func() (err error) {
+			if o.Images, err = listImages(ctx, c, want); err == nil {
+				o.Stale, err = staleImages(ctx, c, want, o.Images)
+			}
+			return
+		})
 		return g.Wait()
 	})
 	if err != nil {
@@ -163,6 +169,33 @@ func listImages(ctx context.Context, c *client.Client, want *types.Project) (map
 		}
 	}
 	return present, nil
+}
+
+// staleImages are those of the present images that a service wants to be pulled
+// again, as they have been for longer than its pull policy says. It asks about
+// no others.
+func staleImages(ctx context.Context, c *client.Client, want *types.Project, present map[string]string) (map[string]bool, error) {
+	if want == nil {
+		return nil, nil
+	}
+	stale := map[string]bool{}
+	for _, name := range want.ServiceNames() {
+		s := want.Services[name]
+		policy, after, err := s.GetPullPolicy()
+		if err != nil {
+			return nil, invalid(name, "pull_policy %q: %w", s.PullPolicy, err)
+		}
+		ref := imageName(want.Name, s)
+		if policy != types.PullPolicyRefresh || present[ref] == "" {
+			continue
+		}
+		img, err := c.ImageInspect(ctx, present[ref])
+		if err != nil {
+			return nil, err
+		}
+		stale[ref] = stale[ref] || time.Since(img.Metadata.LastTagTime) > after
+	}
+	return stale, nil
 }
 
 // imageFilter asks for some references only; an image can also be named by its

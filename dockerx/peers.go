@@ -18,8 +18,9 @@ import (
 // that refer to other services' containers.
 type peers map[string][]plan.Container
 
-// findPeers lists the project's containers if the service refers to any.
-func findPeers(ctx context.Context, c *client.Client, p *types.Project, s types.ServiceConfig) (peers, error) {
+// findPeers lists the project's containers if the service refers to any. The
+// container that the caller names for a service comes first.
+func findPeers(ctx context.Context, c *client.Client, p *types.Project, s types.ServiceConfig, first map[string]string) (peers, error) {
 	if !refersToPeers(p, s) {
 		return nil, nil
 	}
@@ -32,6 +33,17 @@ func findPeers(ctx context.Context, c *client.Client, p *types.Project, s types.
 		if !ctr.OneOff {
 			found[ctr.Service] = append(found[ctr.Service], ctr)
 		}
+	}
+	for service, id := range first {
+		slices.SortStableFunc(found[service], func(a, b plan.Container) int {
+			switch id {
+			case a.ID:
+				return -1
+			case b.ID:
+				return 1
+			}
+			return 0
+		})
 	}
 	return found, nil
 }
@@ -108,10 +120,11 @@ func (ps peers) links(p *types.Project, spec deploy.ContainerSpec) []string {
 			alias = service
 		}
 		for _, ctr := range ps[service] {
+			to := plan.FinalName(ctr.Name)
 			links = append(links,
-				ctr.Name+":"+alias,
-				ctr.Name+":"+service+"-"+number,
-				ctr.Name+":"+p.Name+"-"+service+"-"+number)
+				to+":"+alias,
+				to+":"+service+"-"+number,
+				to+":"+p.Name+"-"+service+"-"+number)
 		}
 	}
 	for _, l := range spec.Service.ExternalLinks {

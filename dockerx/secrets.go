@@ -39,8 +39,7 @@ type fileCopy struct {
 	uid, gid int
 }
 
-// fileRefs are the secrets and configs of a service. Those that only a swarm
-// knows are refused.
+// fileRefs are the secrets and configs of a service.
 func fileRefs(p *types.Project, s types.ServiceConfig) ([]fileRef, error) {
 	var refs []fileRef
 	for _, use := range s.Secrets {
@@ -78,21 +77,19 @@ func targetOf(dir, source, target string) string {
 func (r fileRef) check(s types.ServiceConfig) error {
 	key := r.kind + " " + r.use.Source
 	switch {
-	case bool(r.source.External):
-		return unsupported(s.Name, key+" is external, and only a swarm has such: use file, environment or content")
-	case r.source.Driver != "":
-		return unsupported(s.Name, key+": driver is not supported: it needs a swarm")
-	case r.source.TemplateDriver != "":
-		return unsupported(s.Name, key+": template_driver is not supported: it needs a swarm")
 	case r.source.File == "" && r.source.Environment == "" && r.source.Content == "":
 		return invalid(s.Name, "%s has no file, environment or content", key)
 	case r.copied() && s.ReadOnly:
-		return unsupported(s.Name, key+" has to be copied into the container, and read_only: true forbids that: use file (without uid, gid and mode), or leave read_only out")
+		return r.refused(s, "has to be copied into the container, and read_only: true forbids that: use file (without uid, gid and mode), or leave read_only out")
 	}
 	if r.copied() {
 		return r.checkTmpfs(s)
 	}
 	return nil
+}
+
+func (r fileRef) refused(s types.ServiceConfig, why string) error {
+	return unsupported("service "+s.Name, Refusals{{r.kind + "s." + r.use.Source, why}})
 }
 
 // checkTmpfs refuses what would be copied below a tmpfs: that is mounted only
@@ -110,7 +107,7 @@ func (r fileRef) checkTmpfs(s types.ServiceConfig) error {
 	}
 	for _, dir := range mounts {
 		if strings.HasPrefix(path.Clean(r.target), strings.TrimSuffix(path.Clean(dir), "/")+"/") {
-			return unsupported(s.Name, fmt.Sprintf("%s %s would be hidden by the tmpfs at %s: give it another target", r.kind, r.use.Source, dir))
+			return r.refused(s, fmt.Sprintf("would be hidden by the tmpfs at %s: give it another target", dir))
 		}
 	}
 	return nil
@@ -192,7 +189,7 @@ func (r fileRef) content(p *types.Project, s types.ServiceConfig) ([]byte, error
 		value, ok := p.Environment[r.source.Environment]
 		if !ok {
 			return nil, &deploy.EngineError{
-				Kind:   deploy.Other,
+				Kind:   deploy.Invalid,
 				What:   "service " + s.Name,
 				Err:    fmt.Errorf("%s %s: the variable %s is not set", r.kind, r.use.Source, r.source.Environment),
 				Remedy: fmt.Sprintf("set %s in the environment or in .env", r.source.Environment),

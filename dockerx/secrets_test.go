@@ -95,16 +95,19 @@ func TestRefusedSecrets(t *testing.T) {
 		"driver": {func(p *types.Project, _ *types.ServiceConfig) {
 			p.Secrets["token"] = types.SecretConfig{Environment: "TOKEN", Driver: "x"}
 		}, deploy.Unsupported, []string{"driver"}},
-		"unset":      {func(p *types.Project, _ *types.ServiceConfig) { p.Environment = nil }, deploy.Other, []string{"TOKEN", "not set"}},
+		"unset":      {func(p *types.Project, _ *types.ServiceConfig) { p.Environment = nil }, deploy.Invalid, []string{"TOKEN", "not set"}},
 		"hidden":     {func(_ *types.Project, s *types.ServiceConfig) { s.Tmpfs = types.StringList{"/run:size=1m"} }, deploy.Unsupported, []string{"tmpfs", "/run"}},
-		"undeclared": {func(p *types.Project, _ *types.ServiceConfig) { p.Secrets = nil }, deploy.Other, []string{"token", "declared"}},
-		"owner":      {func(_ *types.Project, s *types.ServiceConfig) { s.Secrets[1].UID = "root" }, deploy.Other, []string{"uid", "root"}},
+		"undeclared": {func(p *types.Project, _ *types.ServiceConfig) { p.Secrets = nil }, deploy.Invalid, []string{"token", "declared"}},
+		"owner":      {func(_ *types.Project, s *types.ServiceConfig) { s.Secrets[1].UID = "root" }, deploy.Invalid, []string{"uid", "root"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newFake(t, enginetest.Options{})
 			s := withSecrets(h)
 			tt.change(h.project, &s)
-			_, err := convert(h.project, h.spec(s, 1), nil, "1.51")
+			err := checkKeys(h.project, s, target{api: "1.51"})
+			if err == nil {
+				_, err = convert(h.project, h.spec(s, 1), nil, "1.51")
+			}
 			e := wantKind(t, err, tt.kind)
 			for _, want := range tt.says {
 				if !strings.Contains(e.Error(), want) {

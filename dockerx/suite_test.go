@@ -82,6 +82,36 @@ func TestStopWithGrace(t *testing.T) {
 	})
 }
 
+// TestAwaitStops: a container that is being stopped for somebody who is gone is
+// waited for, one that got a signal and started again, or runs, isn't touched.
+func TestAwaitStops(t *testing.T) {
+	eachEngine(t, func(t *testing.T, h *harness) {
+		begin := time.Now().Add(-time.Second)
+		runs, again := h.started(h.service("runs", "run")), h.started(h.service("again", "run"))
+		if err := errors.Join(h.Stop(h.ctx, again, nil), h.Start(h.ctx, again)); err != nil {
+			t.Fatal(err)
+		}
+		grace := types.Duration(2 * time.Second)
+		stubborn := h.service("stubborn", "stubborn")
+		stubborn.StopGracePeriod = &grace
+		stopping := h.started(stubborn)
+		h.awaitLine(stopping, "ready")
+		ctx, cancel := context.WithTimeout(h.ctx, 100*time.Millisecond)
+		defer cancel()
+		if err := h.Stop(ctx, stopping, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("stop with a context that ends: %v", err)
+		}
+		if err := h.AwaitStops(h.ctx, h.project.Name, begin); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range h.observe().Containers {
+			if want := map[string]plan.State{runs: plan.Running, again: plan.Running, stopping: plan.Exited}[c.ID]; c.State != want {
+				t.Errorf("%s is %s, want %s", c.Name, c.State, want)
+			}
+		}
+	})
+}
+
 func TestEvents(t *testing.T) {
 	eachEngine(t, func(t *testing.T, h *harness) {
 		ctx, cancel := context.WithCancel(h.ctx)
@@ -193,6 +223,12 @@ func TestExec(t *testing.T) {
 		code, err = h.Exec(h.ctx, id, deploy.ExecSpec{Cmd: []string{"/app", "cat"}, Stdin: strings.NewReader(input), Stdout: &out})
 		if err != nil || code != 0 || out.String() != input {
 			t.Errorf("cat: %d, %v, %d bytes, want %d", code, err, out.Len(), len(input))
+		}
+		// What it doesn't read is lost, and nothing else is.
+		out.Reset()
+		code, err = h.Exec(h.ctx, id, deploy.ExecSpec{Cmd: []string{"/app", "peek"}, Stdin: strings.NewReader(input), Stdout: &out})
+		if err != nil || code != 3 || out.String() != input[:1] {
+			t.Errorf("peek: %d, %v, %q", code, err, out.String())
 		}
 		ctx, cancel := context.WithTimeout(h.ctx, 100*time.Millisecond)
 		defer cancel()

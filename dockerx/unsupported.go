@@ -11,39 +11,51 @@ import (
 // checkKeys refuses what can't be honoured: keys that no engine knows what to
 // do with, and those that the engine is too old for. All of them are named at
 // once.
-func checkKeys(s types.ServiceConfig, api string) error {
-	k := keyCheck{api: api}
+func checkKeys(p *types.Project, s types.ServiceConfig, on target) error {
+	k := keyCheck{target: on, at: "services." + s.Name + "."}
+	k.service(p, s)
+	if len(k.refusals) == 0 {
+		return nil
+	}
+	return unsupported("service "+s.Name, k.refusals)
+}
+
+// target is the engine that keys are checked for.
+type target struct {
+	api string
+	os  string // empty: not known
+}
+
+// A keyCheck collects the keys that can't be honoured.
+type keyCheck struct {
+	target
+	at       string // path that keys are relative to, with a dot at its end
+	refusals Refusals
+}
+
+func (k *keyCheck) service(p *types.Project, s types.ServiceConfig) {
 	k.neverSupported(s)
 	k.deploy(s.Deploy)
 	k.needNewer(s)
 	k.mounts(s)
 	k.networks(s)
-	if len(k.reasons) == 0 {
-		return nil
-	}
-	return unsupported(s.Name, k.reasons...)
-}
-
-// A keyCheck collects the keys of one service that can't be honoured.
-type keyCheck struct {
-	api     string
-	reasons []string
+	k.files(p, s)
 }
 
 func (k *keyCheck) refuse(is bool, key, why string) {
 	if is {
-		k.reasons = append(k.reasons, fmt.Sprintf("%s is not supported: %s", key, why))
+		k.refusals = append(k.refusals, Refusal{k.at + key, "is not supported: " + why})
 	}
 }
 
 func (k *keyCheck) need(is bool, key, version string) {
 	if is && versions.LessThan(k.api, version) {
-		k.reasons = append(k.reasons, fmt.Sprintf("%s needs engine API %s, and this engine speaks %s", key, version, k.api))
+		k.refusals = append(k.refusals, Refusal{k.at + key, fmt.Sprintf("needs engine API %s, and this engine speaks %s", version, k.api)})
 	}
 }
 
 func (k *keyCheck) neverSupported(s types.ServiceConfig) {
-	k.refuse(s.UseAPISocket, "use_api_socket", "no container gets at the engine's socket")
+	k.refuse(s.UseAPISocket, "use_api_socket", "whoever has the engine's socket has the machine; if that is meant, mount /var/run/docker.sock under volumes")
 	k.refuse(s.Provider != nil, "provider", "it runs outside the engine")
 	k.refuse(len(s.Models) > 0, "models", "it needs a model runner; run the model server as a service")
 	k.refuse(s.CredentialSpec != nil && s.CredentialSpec.Config != "", "credential_spec.config", "it needs a swarm; use file or registry")
@@ -51,6 +63,23 @@ func (k *keyCheck) neverSupported(s types.ServiceConfig) {
 	k.refuse(s.LogDriver != "", "log_driver", "it has been replaced by logging.driver")
 	k.refuse(len(s.LogOpt) > 0, "log_opt", "it has been replaced by logging.options")
 	k.refuse(s.Dockerfile != "", "dockerfile", "it has been replaced by build.dockerfile")
+	k.unplanned(s)
+}
+
+// unplanned refuses what the engine has no word for, and no plan has a step for.
+func (k *keyCheck) unplanned(s types.ServiceConfig) {
+	k.refuse(len(s.PreStart) > 0, "pre_start", "no step of a plan does it; use a service that others depend on with service_completed_successfully")
+	if s.Deploy == nil {
+		return
+	}
+	if u := s.Deploy.UpdateConfig; u != nil {
+		const waits = "each new container has to get ready before the next is replaced; where one doesn't, `up` fails and the old one stays"
+		k.refuse(u.Delay != 0, "deploy.update_config.delay", waits)
+		k.refuse(u.Monitor != 0, "deploy.update_config.monitor", waits)
+		k.refuse(u.MaxFailureRatio != 0, "deploy.update_config.max_failure_ratio", waits)
+		k.refuse(u.FailureAction != "" && u.FailureAction != "pause", "deploy.update_config.failure_action", waits)
+	}
+	k.refuse(s.Deploy.RollbackConfig != nil, "deploy.rollback_config", "nothing is rolled back but the container that didn't get ready")
 }
 
 // deploy refuses what only a scheduler could do.
@@ -59,11 +88,13 @@ func (k *keyCheck) deploy(d *types.DeployConfig) {
 		return
 	}
 	const scheduler = "it needs a scheduler, and this is one engine"
-	k.refuse(d.Mode != "" && d.Mode != "replicated", "deploy.mode: "+d.Mode, scheduler)
+	k.refuse(d.Mode != "" && d.Mode != "replicated", "deploy.mode", fmt.Sprintf("%q: it needs a scheduler, and this is one engine", d.Mode))
 	k.refuse(len(d.Labels) > 0, "deploy.labels", "they belong to a swarm's service; use labels")
 	p := d.Placement
-	k.refuse(len(p.Constraints)+len(p.Preferences) > 0 || p.MaxReplicas > 0, "deploy.placement", scheduler)
-	k.refuse(d.EndpointMode == "vip", "deploy.endpoint_mode: vip", scheduler)
+	k.refuse(len(p.Constraints) > 0, "deploy.placement.constraints", scheduler)
+	k.refuse(len(p.Preferences) > 0, "deploy.placement.preferences", scheduler)
+	k.refuse(p.MaxReplicas > 0, "deploy.placement.max_replicas_per_node", scheduler)
+	k.refuse(d.EndpointMode == "vip", "deploy.endpoint_mode", `"vip": it needs a scheduler, and this is one engine`)
 	if r := d.Resources.Reservations; r != nil {
 		k.refuse(r.NanoCPUs != 0, "deploy.resources.reservations.cpus", scheduler)
 		k.refuse(r.Pids != 0, "deploy.resources.reservations.pids", "there are only limits for it")
@@ -86,30 +117,31 @@ func (k *keyCheck) needNewer(s types.ServiceConfig) {
 	k.need(s.Platform != "", "platform", "1.41")
 	k.need(len(s.Annotations) > 0, "annotations", "1.43")
 	k.need(len(s.Gpus) > 0, "gpus", "1.40")
-	for _, d := range s.Devices {
-		k.need(isCDI(d), "devices: "+d.Source, "1.44")
+	for i, d := range s.Devices {
+		k.need(isCDI(d), fmt.Sprintf("devices.%d", i), "1.44")
 	}
 	if h := s.HealthCheck; h != nil && h.StartInterval != nil {
-		k.need(true, "healthcheck.start_interval", "1.44")
 		k.refuse(h.StartPeriod == nil, "healthcheck.start_interval", "it is of use only with healthcheck.start_period")
 	}
 }
 
 func (k *keyCheck) mounts(s types.ServiceConfig) {
-	for _, v := range s.Volumes {
-		key := "volumes: " + v.Target
+	for i, v := range s.Volumes {
+		key := fmt.Sprintf("volumes.%d", i)
 		switch v.Type {
-		case types.VolumeTypeBind, types.VolumeTypeVolume, types.VolumeTypeTmpfs, types.VolumeTypeNamedPipe:
+		case types.VolumeTypeBind, types.VolumeTypeVolume, types.VolumeTypeTmpfs:
+		case types.VolumeTypeNamedPipe:
+			k.refuse(k.os != "" && k.os != "windows", key+".type", fmt.Sprintf("%q: only Windows has named pipes, and this engine runs on %s", v.Type, k.os))
 		case types.VolumeTypeImage:
-			k.need(true, key+" (type image)", "1.48")
+			k.need(true, key+".type", "1.48")
 		default:
-			k.refuse(true, key, fmt.Sprintf("type %q is not known to an engine without a swarm", v.Type))
+			k.refuse(true, key+".type", fmt.Sprintf("%q: an engine without a swarm doesn't know it", v.Type))
 		}
-		k.refuse(v.Bind != nil && v.Type != types.VolumeTypeBind, key+" (bind)", "the mount is of type "+v.Type)
-		k.refuse(v.Volume != nil && v.Type != types.VolumeTypeVolume, key+" (volume)", "the mount is of type "+v.Type)
-		k.refuse(v.Tmpfs != nil && v.Type != types.VolumeTypeTmpfs, key+" (tmpfs)", "the mount is of type "+v.Type)
-		k.refuse(v.Image != nil && v.Type != types.VolumeTypeImage, key+" (image)", "the mount is of type "+v.Type)
-		k.need(v.Volume != nil && v.Volume.Subpath != "", key+" (volume.subpath)", "1.45")
+		k.refuse(v.Bind != nil && v.Type != types.VolumeTypeBind, key+".bind", "the mount is of type "+v.Type)
+		k.refuse(v.Volume != nil && v.Type != types.VolumeTypeVolume, key+".volume", "the mount is of type "+v.Type)
+		k.refuse(v.Tmpfs != nil && v.Type != types.VolumeTypeTmpfs, key+".tmpfs", "the mount is of type "+v.Type)
+		k.refuse(v.Image != nil && v.Type != types.VolumeTypeImage, key+".image", "the mount is of type "+v.Type)
+		k.need(v.Volume != nil && v.Volume.Subpath != "", key+".volume.subpath", "1.45")
 		k.bind(key, v.Bind)
 	}
 }
@@ -121,16 +153,16 @@ func (k *keyCheck) bind(key string, b *types.ServiceVolumeBind) {
 	switch b.Recursive {
 	case "", "enabled":
 	case "disabled":
-		k.need(true, key+" (bind.recursive)", "1.40")
+		k.need(true, key+".bind.recursive", "1.40")
 	case "readonly", "writable":
-		k.need(true, key+" (bind.recursive)", "1.44")
+		k.need(true, key+".bind.recursive", "1.44")
 	default:
-		k.refuse(true, key+" (bind.recursive)", fmt.Sprintf("%q is none of enabled, disabled, readonly, writable", b.Recursive))
+		k.refuse(true, key+".bind.recursive", fmt.Sprintf("%q is none of enabled, disabled, readonly, writable", b.Recursive))
 	}
 	recursive := b.Recursive != "" && b.Recursive != "enabled"
-	k.refuse(b.SELinux != "" && (recursive || !bool(b.CreateHostPath)), key+" (bind.selinux)",
+	k.refuse(b.SELinux != "" && (recursive || !bool(b.CreateHostPath)), key+".bind.selinux",
 		"the engine relabels only where create_host_path is true and recursive isn't set")
-	k.refuse(recursive && bool(b.CreateHostPath) && versions.LessThan(k.api, "1.42"), key+" (bind.create_host_path)",
+	k.refuse(recursive && bool(b.CreateHostPath) && versions.LessThan(k.api, "1.42"), key+".bind.create_host_path",
 		"with recursive it needs engine API 1.42; set it to false")
 }
 

@@ -1,13 +1,6 @@
 package model
 
-import (
-	"fmt"
-	"net/url"
-	"slices"
-	"strings"
-
-	"woodwork.dev/ww/syntax"
-)
+import "woodwork.dev/ww/syntax"
 
 // deployment checks one deployment, takes up its bus and the components that
 // it lists or brings along.
@@ -98,77 +91,4 @@ func (r *resolver) container(d *Deployment, e Field) {
 	})
 	c.Override = m
 	r.take(d, e.Key, e.Span)
-}
-
-func (r *resolver) setBus(b *Bus) {
-	if b == nil {
-		return
-	}
-	r.checkKeys(b.Settings, busKeys[b.Kind], true, "a "+b.Kind+" bus")
-	r.checkURL(b)
-	if first := r.project.Bus; first != nil {
-		r.errorf(b.Span, "two-buses", "one system has one bus: keep one of them", "there are two message buses").
-			Related = []syntax.Related{{Span: first.Span, Message: "first declared here"}}
-		return
-	}
-	r.project.Bus = b
-}
-
-// busValue reads the value of `message_bus`: a typed block or a URL.
-func (r *resolver) busValue(f *Field) *Bus {
-	switch v := f.Value.(type) {
-	case *Map:
-		if len(v.Head) == 1 && slices.Contains(busKinds, v.Head[0]) {
-			return busFromBlock(v.Head[0], v, f.Span)
-		}
-		r.errorf(f.At, "bad-bus", "write `message_bus = redis { }`; buses are "+strings.Join(busKinds, ", "), "there is no such message bus")
-	case string:
-		u, err := url.Parse(v)
-		if err != nil {
-			r.errorf(f.At, "bad-bus", "write a URL such as redis://host:6379", "the message bus's URL can't be read")
-			return nil
-		}
-		kind := map[string]string{"redis": "redis", "rediss": "redis", "redis+cluster": "redis", "rediss+cluster": "redis", "redis+sentinel": "redis", "rediss+sentinel": "redis", "nats": "nats", "tls": "nats", "memory": "memory"}[u.Scheme]
-		if kind == "" {
-			r.errorf(f.At, "bad-bus", "begin with redis://, rediss://, nats:// or memory://", "%q is no message bus", u.Scheme+"://")
-			return nil
-		}
-		return &Bus{Kind: kind, URL: v, Settings: &Map{}, Span: f.Span}
-	case Env:
-		return &Bus{Kind: "redis", URL: v, Settings: &Map{}, Span: f.Span}
-	case Ref:
-		if slices.Contains(busKinds, v.Name) {
-			r.errorf(f.At, "bad-bus", fmt.Sprintf("write `message_bus = %s {}`", v.Name), "a message bus needs a block")
-			return nil
-		}
-		r.errorf(f.At, "bad-bus", "write `message_bus = redis { }`; buses are "+strings.Join(busKinds, ", "), "%q is no message bus", v.Name)
-	default:
-		r.errorf(f.At, "bad-bus", "write `message_bus = redis { }` or a URL", "this is no message bus")
-	}
-	return nil
-}
-
-func busFromBlock(kind string, m *Map, at syntax.Span) *Bus {
-	b := &Bus{Kind: kind, Settings: m, Span: at}
-	for _, k := range []string{"url", kind + "_url"} {
-		if v, ok := m.Get(k); ok && b.URL == nil {
-			b.URL = v
-		}
-	}
-	return b
-}
-
-func (r *resolver) checkURL(b *Bus) {
-	s, ok := b.URL.(string)
-	if !ok {
-		return
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme == "" || (u.Host == "" && b.Kind != "memory") {
-		r.errorf(b.Span, "bad-bus", "write a URL such as redis://host:6379", "the message bus's URL can't be read")
-		return
-	}
-	if _, has := u.User.Password(); has {
-		r.warnf(b.Span, "password-in-file", "keep it in a variable: `url = $REDIS_URL`", "the message bus's URL holds a password")
-	}
 }

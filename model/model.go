@@ -66,14 +66,6 @@ type Deployment struct {
 	Span     syntax.Span
 }
 
-// Bus is the message bus that the file asks for.
-type Bus struct {
-	Kind     string // redis, nats or memory
-	URL      Value  // string or Env; nil: ours to run
-	Settings *Map
-	Span     syntax.Span
-}
-
 // Component returns a component by its name, or nil.
 func (p *Project) Component(name string) *Component { return p.byName[name] }
 

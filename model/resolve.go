@@ -41,6 +41,7 @@ func Resolve(files ...*syntax.File) (*Project, syntax.Diagnostics) {
 		r.component(c)
 	}
 	r.assign()
+	r.reachable()
 	if !r.diags.HasErrors() {
 		r.order()
 	}
@@ -217,6 +218,7 @@ func (r *resolver) component(c *Component) {
 	}
 	r.checkKeys(c.Settings, keys, c.Known, c.Kind+" "+c.Type)
 	r.routes(c)
+	r.checkSubscriptions(c)
 	seen := map[string]bool{c.Name: true}
 	for _, f := range c.Settings.Fields {
 		if f.Key == "to" {
@@ -335,6 +337,9 @@ func (r *resolver) routes(c *Component) {
 		case string:
 			if r.project.byName[it] != nil {
 				add(&c.To, it)
+				continue
+			}
+			if !r.checkTopic(it, at, false) {
 				continue
 			}
 			r.warnf(at, "topic", didYouMean(it, r.names, "nothing to do if it is meant as a topic; a component is named without quotes"),

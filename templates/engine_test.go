@@ -157,6 +157,13 @@ func execImage(b *builder, binary templates.Binary) {
 	if out := b.run(image, "--help"); !strings.Contains(out, "USAGE") {
 		t.Errorf("its entry point says %s", out)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "hello.txt"), []byte("changed\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, output := b.context(templates.Exec("exec-changed", busybox, dir, binary))
+	if !usesCache(output, "COPY ww") || usesCache(output, "COPY app/") {
+		t.Errorf("a change of the sources copies ww again:\n%s", strings.Join(output, "\n"))
+	}
 	image, _ = b.context(templates.Exec("plain", busybox, "", binary))
 	if out := b.run("--entrypoint", "pwd", image); out != "/app\n" {
 		t.Errorf("without a source: %q", out)
@@ -207,8 +214,8 @@ func pythonImage(b *builder, binary templates.Binary) {
 		t.Fatal(err)
 	}
 	_, output := python("python-changed", "requirements.txt")
-	if log := strings.Join(output, "\n"); !strings.Contains(log, "pip install") || !usesCache(output, "RUN if") || usesCache(output, "COPY app/") {
-		t.Errorf("a change of the sources installs the requirements again:\n%s", log)
+	if log := strings.Join(output, "\n"); !strings.Contains(log, "pip install") || !usesCache(output, "RUN if") || usesCache(output, "COPY app/") || !usesCache(output, "COPY ww") {
+		t.Errorf("a change of the sources installs the requirements, or copies ww, again:\n%s", log)
 	}
 
 	image, _ = python("python-bare", "")

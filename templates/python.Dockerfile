@@ -5,8 +5,10 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 COPY requirements.txt /app/
 RUN if [ -s requirements.txt ]; then pip install --no-cache-dir --disable-pip-version-check -r requirements.txt; fi
-COPY app/ /app/
+# Before the sources, which change most often; after the requirements, so that
+# another ww doesn't install them anew.
 COPY ww /ww
+COPY app/ /app/
 USER 65532:65532
 ENTRYPOINT ["/ww"]
 CMD []

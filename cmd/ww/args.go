@@ -57,7 +57,7 @@ func interspersed(app *cli.App, args []string) []string {
 }
 
 // verbatim are the commands whose arguments are someone else's command line.
-var verbatim = map[string]bool{}
+var verbatim = map[string]bool{"exec": true, "run": true}
 
 func find(commands []*cli.Command, name string) *cli.Command {
 	for _, c := range commands {
@@ -116,12 +116,36 @@ func suggestion(name string, known []string, otherwise string) string {
 	return otherwise
 }
 
+// usage makes a mistake in a command's flags one of the command line, and tells
+// what may have been meant.
 func usage(c *cli.Context, err error, _ bool) error {
 	name := ""
+	var known []string
 	for _, ctx := range c.Lineage() {
-		if ctx.Command != nil && ctx.Command.Name != "" && ctx.Command.Name != c.App.Name {
+		if ctx.Command == nil {
+			continue
+		}
+		if ctx.Command.Name != "" && ctx.Command.Name != c.App.Name {
 			name = " " + ctx.Command.Name + name
 		}
+		if known == nil {
+			known = []string{"help"}
+			for _, f := range ctx.Command.Flags {
+				known = append(known, f.Names()...)
+			}
+		}
 	}
-	return &usageError{err, "`ww" + name + " --help` lists the flags"}
+	remedy := "`ww" + name + " --help` lists the flags"
+	if _, flag, ok := strings.Cut(err.Error(), "flag provided but not defined: -"); ok {
+		flag = strings.TrimLeft(flag, "-")
+		dashes := "--"
+		if len(flag) == 1 {
+			dashes = "-"
+		}
+		err = fmt.Errorf("there is no flag %s%s", dashes, flag)
+		if meant := syntax.Suggest(flag, known); len(meant) > 1 {
+			remedy = fmt.Sprintf("did you mean --%s? %s", meant, remedy)
+		}
+	}
+	return &usageError{err, remedy}
 }

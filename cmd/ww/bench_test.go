@@ -6,9 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,119 +19,459 @@ import (
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/dockerx"
 	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/plan"
+	"woodwork.dev/ww/templates"
 )
 
-// TestBenchUp compares `ww compose up` of ten independent components with the
-// engine calls that it can't do without, made as fast as the engine takes them
-// and with nothing between; and, where COMPOSE names one, with docker compose
-// on the exported file. Rounds alternate, medians count.
-func TestBenchUp(t *testing.T) {
+// The figures of `ww compose` are ratios: to the engine calls that the work
+// can't do without, made by bare loops with nothing between, and, where COMPOSE
+// names one, to docker compose on the same exported file and images. Contenders
+// take turns within each round, and medians count.
+
+// contest is one project that is brought up and down by several contenders.
+type contest struct {
+	*system
+	files []string // -f of both tools, and what the bare calls load
+	other string   // path of docker compose; empty: none
+	calls *types.Project
+}
+
+// foreign are services of other people's images, which need nothing and have
+// their own checks.
+func foreign(n int) string {
+	var b strings.Builder
+	b.WriteString("services:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "  c%d:\n    image: busybox:stable\n    command: [sh, -c, \"trap 'exit 0' TERM; touch /ready; sleep 100000 & wait\"]\n"+
+			"    environment:\n      COMPONENT_NAME: c%d\n    healthcheck: {test: [CMD, test, -f, /ready], interval: 1s, timeout: 2s, retries: 30}\n", i, i)
+	}
+	return b.String()
+}
+
+func newContest(t *testing.T, components int, chain, others bool) *contest {
 	if os.Getenv("WW_BENCH") == "" {
 		t.Skip("`make bench` runs it")
 	}
-	const components, rounds = 10, 5
-	var src strings.Builder
-	for i := range components {
-		fmt.Fprintf(&src, "c%d = output console {}\n", i)
-	}
-	s := newSystem(t, "bench", map[string]string{"main.ww": src.String()})
+	s := newSystem(t, "bench", map[string]string{"main.ww": consoles(components)})
 	s.ww("compose", "build", "--missing")
-	s.ww("compose", "export", "-o", "docker-compose.yml")
-
-	down := func() { s.ww("compose", "down", "-v", "-t", "0", "--quiet") }
-	timed := func(f func()) time.Duration {
-		begin := time.Now()
-		f()
-		d := time.Since(begin)
-		down()
-		return d
+	text := s.ww("compose", "export")
+	services := components + 1
+	if others {
+		text, services = foreign(components), components
 	}
-	other := os.Getenv("COMPOSE")
-	var up, bare, theirs []time.Duration
-	parallel := []int{2, 4, 8, 16}
-	best := map[int][]time.Duration{}
-	for range rounds {
-		up = append(up, timed(func() { s.ww("compose", "up", "-d", "--quiet") }))
-		for _, n := range parallel {
-			best[n] = append(best[n], timed(func() { bareUp(t, s, n) }))
-		}
-		if other != "" {
-			theirs = append(theirs, timed(func() {
-				c := exec.Command(other, "up", "-d", "--wait")
-				c.Dir, c.Env = s.dir, s.env
-				if out, err := c.CombinedOutput(); err != nil {
-					t.Fatalf("docker compose: %v\n%s", err, out)
-				}
-			}))
+	// Checks every second are the terms; docker compose has to wait for them.
+	text = regexp.MustCompile(`(?m)^(\s+interval:) \d+s$`).ReplaceAllString(text, "$1 1s")
+	if chain {
+		for i := 1; i < components; i++ {
+			head := fmt.Sprintf("\n  c%d:", i)
+			at := strings.Index(text, head)
+			text = text[:at] + strings.Replace(text[at:], "depends_on:\n", fmt.Sprintf("depends_on:\n      c%d:\n        condition: service_healthy\n", i-1), 1)
 		}
 	}
-	at := 0
-	for _, n := range parallel {
-		if d := best[n]; bare == nil || median(d) < median(bare) {
-			bare, at = d, n
-		}
+	c := &contest{system: s, files: []string{"-f", "bench.yml"}, other: os.Getenv("COMPOSE")}
+	c.write("bench.yml", text)
+	l, err := compose.Load(t.Context(), compose.Request{Files: []string{filepath.Join(s.dir, "bench.yml")}, Name: s.name})
+	if err != nil {
+		t.Fatal(err)
 	}
-	ratio := median(up).Seconds() / median(bare).Seconds()
-	fmt.Printf("up of %d components: %.2f s; bare calls, %d at a time: %.2f s; ratio %.2f (at most 1.50)\n",
-		components, median(up).Seconds(), at, median(bare).Seconds(), ratio)
-	if other != "" {
-		fmt.Printf("docker compose up --wait on the exported file: %.2f s; ww is at %.2f of it\n",
-			median(theirs).Seconds(), median(up).Seconds()/median(theirs).Seconds())
-	} else {
+	if c.calls = l.Project; len(c.calls.Services) != services {
+		t.Fatalf("%d services", len(c.calls.Services))
+	}
+	if c.other == "" {
 		fmt.Println("docker compose: not compared, COMPOSE names none")
 	}
-	if ratio > 1.5 {
-		t.Errorf("up takes %.2f times what the engine needs", ratio)
+	return c
+}
+
+func (c *contest) write(name, text string) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
 	}
 }
 
-func median(ds []time.Duration) time.Duration {
-	ds = slices.Sorted(slices.Values(ds))
+func (c *contest) args(args ...string) []string {
+	return slices.Concat([]string{"compose"}, c.files, args)
+}
+
+// theirs runs docker compose.
+func (c *contest) theirs(args ...string) {
+	c.t.Helper()
+	cmd := exec.Command(c.other, slices.Concat(c.files, args)...)
+	cmd.Dir, cmd.Env = c.dir, c.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		c.t.Fatalf("docker compose %v: %v\n%s", args, err, out)
+	}
+}
+
+// times collects durations by what took them.
+type times map[string][]time.Duration
+
+func (m times) add(what string, f func()) {
+	begin := time.Now()
+	f()
+	m[what] = append(m[what], time.Since(begin))
+}
+
+func (m times) median(what string) time.Duration {
+	ds := slices.Sorted(slices.Values(m[what]))
+	if len(ds) == 0 {
+		return 0
+	}
 	return ds[len(ds)/2]
 }
 
-// bareUp makes the calls of an up, n at a time, and waits for nothing.
-func bareUp(t *testing.T, s *system, n int) {
+// best is the contender with the shortest median of those that begin like that.
+func (m times) best(prefix string) string {
+	found := ""
+	for what := range m {
+		if strings.HasPrefix(what, prefix) && (found == "" || m.median(what) < m.median(found)) {
+			found = what
+		}
+	}
+	return found
+}
+
+// ratio prints how a compares with b, and fails above the limit.
+func (m times) ratio(t *testing.T, what, a, b string, limit float64) {
 	t.Helper()
+	if len(m[a]) == 0 || len(m[b]) == 0 {
+		return
+	}
+	r := m.median(a).Seconds() / m.median(b).Seconds()
+	verdict := "ok"
+	if r > limit {
+		verdict = "MISSED"
+		t.Errorf("%s: %.2f, at most %.2f", what, r, limit)
+	}
+	fmt.Printf("%-58s %5.2f  (%.3f s to %.3f s; at most %.2f) %s\n", what, r, m.median(a).Seconds(), m.median(b).Seconds(), limit, verdict)
+}
+
+func TestBenchTen(t *testing.T)   { benchIndependent(t, false, 10, 5, []int{4, 8, 16}, 0.65) }
+func TestBenchFifty(t *testing.T) { benchIndependent(t, false, 50, 3, []int{8, 16}, 0.85) }
+
+func TestBenchTenOthers(t *testing.T)   { benchIndependent(t, true, 10, 5, []int{4, 8, 16}, 0.65) }
+func TestBenchFiftyOthers(t *testing.T) { benchIndependent(t, true, 50, 3, []int{8, 16}, 0.85) }
+
+// benchIndependent measures components that wait for nothing but the bus, or
+// services of others that wait for nothing at all.
+func benchIndependent(t *testing.T, others bool, n, rounds int, parallel []int, limit float64) {
+	c := newContest(t, n, false, others)
+	m := times{}
+	changed := strings.Replace(c.text("bench.yml"), "COMPONENT_NAME: c3\n", "COMPONENT_NAME: c3\n      CHANGED: \"1\"\n", 1)
+	if changed == c.text("bench.yml") {
+		t.Fatal("nothing is changed")
+	}
+	c.write("changed.yml", changed)
+	for range rounds {
+		m.add("up", func() { c.ww(c.args("up", "-d", "--quiet")...) })
+		c.settled()
+		m.add("nothing", func() { c.ww(c.args("up", "-d", "--quiet")...) })
+		m.add("change", func() { c.ww("compose", "-f", "changed.yml", "up", "-d", "--quiet") })
+		m.add("down", func() { c.ww(c.args("down", "--quiet")...) })
+		c.ww(c.args("down", "-v", "--quiet")...)
+		for _, p := range parallel {
+			var ids map[string]string
+			m.add(fmt.Sprint("bare up ", p), func() { ids = c.bareUp(p) })
+			if p == parallel[0] {
+				m.add("bare change", func() { ids["c3"] = c.bareChange(ids["c3"], "c3") })
+			}
+			m.add(fmt.Sprint("bare down ", p), func() { c.bareDown(ids, p) })
+			removeProject(c.name) // its volume
+		}
+		if c.other != "" {
+			m.add("their up", func() { c.theirs("up", "-d", "--wait") })
+			c.settled()
+			m.add("their nothing", func() { c.theirs("up", "-d", "--wait") })
+			m.add("their down", func() { c.theirs("down") })
+			c.theirs("down", "-v")
+		}
+	}
+	kind := "components"
+	if others {
+		kind = "others"
+	}
+	what := func(s string) string { return fmt.Sprintf("%s, %d %s: ", s, n, kind) }
+	up, down := m.best("bare up "), m.best("bare down ")
+	m.ratio(t, what("up")+"to "+up, "up", up, 1.15)
+	m.ratio(t, what("up")+"to docker compose", "up", "their up", limit)
+	m.ratio(t, what("nothing to do")+"to docker compose", "nothing", "their nothing", 0.2)
+	m.ratio(t, what("one changes")+"to one container's calls", "change", "bare change", 1.5)
+	m.ratio(t, what("down")+"to "+down, "down", down, 1.1)
+	m.ratio(t, what("down")+"to docker compose", "down", "their down", 1)
+}
+
+// TestBenchChain measures five components that each wait until the previous one
+// is ready.
+func TestBenchChain(t *testing.T) {
+	c := newContest(t, 5, true, false)
+	m := times{}
+	for range 5 {
+		m.add("up", func() { c.ww(c.args("up", "-d", "--quiet")...) })
+		c.ww(c.args("down", "-v", "--quiet")...)
+		for _, p := range []int{1, 2, 4} {
+			var ids map[string]string
+			m.add(fmt.Sprint("bare up ", p), func() { ids = c.bareUp(p) })
+			c.bareDown(ids, 8)
+			removeProject(c.name) // its volume
+		}
+		if c.other != "" {
+			m.add("their up", func() { c.theirs("up", "-d", "--wait") })
+			c.theirs("down", "-v")
+		}
+	}
+	m.ratio(t, "chain of five: to the calls with no waiting between", "up", "bare up 1", 1.2)
+	m.ratio(t, "chain of five: to docker compose", "up", "their up", 0.25)
+}
+
+func (c *contest) text(name string) string {
+	c.t.Helper()
+	b, err := os.ReadFile(filepath.Join(c.dir, name))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// settled waits until the engine has seen that all is healthy, so that nothing
+// that is measured has to wait for that.
+func (c *contest) settled() {
+	c.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for strings.Contains(docker(c.t, "ps", "--filter", "label=com.docker.compose.project="+c.name, "--format", "{{.Status}}"), "starting") {
+		if time.Now().After(deadline) {
+			c.t.Fatal("not healthy within a minute")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// bare opens an engine for bare calls.
+func (c *contest) bare(f func(context.Context, *dockerx.Engine)) {
+	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	e, err := dockerx.Open(ctx, dockerx.Options{})
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	defer e.Close()
-	l, err := compose.Load(ctx, compose.Request{Files: []string{filepath.Join(s.dir, "docker-compose.yml")}, Name: s.name})
+	f(ctx, e)
+}
+
+func (c *contest) must(err error) {
 	if err != nil {
-		t.Fatal(err)
+		c.t.Error(err)
 	}
-	if err := e.CreateNetwork(ctx, l.Project, "default"); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.CreateVolume(ctx, l.Project, "bus-data"); err != nil {
-		t.Fatal(err)
-	}
-	work := make(chan types.ServiceConfig)
+}
+
+// each calls f for every service, so many at a time, in order.
+func (c *contest) each(parallel int, f func(service string)) {
+	work := make(chan string)
 	var wg sync.WaitGroup
-	for range n {
+	for range parallel {
 		wg.Go(func() {
-			for svc := range work {
-				name := s.name + "-" + svc.Name + "-1"
-				id, err := e.Create(ctx, l.Project, deploy.ContainerSpec{Service: svc, Number: 1, Name: name, Labels: map[string]string{
-					"com.docker.compose.project": s.name, "com.docker.compose.service": svc.Name, "com.docker.compose.container-number": "1",
-					"com.docker.compose.oneoff": "False",
-				}})
-				if err == nil {
-					err = e.Start(ctx, id)
-				}
-				if err != nil {
-					t.Error(err)
-				}
+			for name := range work {
+				f(name)
 			}
 		})
 	}
-	for _, name := range l.Project.ServiceNames() {
-		work <- l.Project.Services[name]
+	for _, name := range c.calls.ServiceNames() {
+		work <- name
 	}
 	close(work)
 	wg.Wait()
+}
+
+// bareUp makes the calls of an up, and waits for nothing.
+func (c *contest) bareUp(parallel int) map[string]string {
+	c.t.Helper()
+	ids := map[string]string{}
+	var mu sync.Mutex
+	c.bare(func(ctx context.Context, e *dockerx.Engine) {
+		c.must(e.CreateNetwork(ctx, c.calls, "default"))
+		if len(c.calls.Volumes) > 0 {
+			c.must(e.CreateVolume(ctx, c.calls, "bus-data"))
+		}
+		c.each(parallel, func(name string) {
+			id, err := e.Create(ctx, c.calls, c.spec(name))
+			c.must(err)
+			c.must(e.Start(ctx, id))
+			mu.Lock()
+			defer mu.Unlock()
+			ids[name] = id
+		})
+	})
+	return ids
+}
+
+func (c *contest) spec(service string) deploy.ContainerSpec {
+	return deploy.ContainerSpec{Service: c.calls.Services[service], Number: 1, Name: c.name + "-" + service + "-1", Labels: map[string]string{
+		"com.docker.compose.project": c.name, "com.docker.compose.service": service, "com.docker.compose.container-number": "1",
+		"com.docker.compose.oneoff": "False",
+	}}
+}
+
+// bareChange makes the calls that replace one container.
+func (c *contest) bareChange(id, service string) (now string) {
+	c.t.Helper()
+	c.bare(func(ctx context.Context, e *dockerx.Engine) {
+		c.must(e.Stop(ctx, id, nil))
+		c.must(e.Remove(ctx, id, false))
+		var err error
+		now, err = e.Create(ctx, c.calls, c.spec(service))
+		c.must(err)
+		c.must(e.Start(ctx, now))
+	})
+	return now
+}
+
+// bareDown makes the calls of a down: all that may be stopped at once, the bus
+// after those that need it.
+func (c *contest) bareDown(ids map[string]string, parallel int) {
+	c.t.Helper()
+	c.bare(func(ctx context.Context, e *dockerx.Engine) {
+		end := func(name string) {
+			c.must(e.Stop(ctx, ids[name], nil))
+			c.must(e.Remove(ctx, ids[name], false))
+		}
+		c.each(parallel, func(name string) {
+			if name != busService {
+				end(name)
+			}
+		})
+		if _, ok := ids[busService]; ok {
+			end(busService)
+		}
+		c.must(e.RemoveNetwork(ctx, c.calls.Networks["default"].Name))
+	})
+}
+
+const busService = "message-bus"
+
+// TestBenchChecks measures what the engine's health checks of 25 idle
+// components and their bus cost: the CPU time of the engine, its containerd and
+// all that they start, over two intervals.
+func TestBenchChecks(t *testing.T) {
+	if os.Getenv("WW_BENCH") == "" {
+		t.Skip("`make bench` runs it")
+	}
+	s := newSystem(t, "checks", map[string]string{"main.ww": consoles(25)})
+	s.ww("compose", "up", "-d", "--quiet")
+	(&contest{system: s}).settled()
+	const over = 80 * time.Second
+	before := engineCPU(t)
+	time.Sleep(over)
+	share := (engineCPU(t) - before).Seconds() / over.Seconds()
+	fmt.Printf("checks of 25 idle components: %.1f %% of a core (at most 5)\n", 100*share)
+	if share > 0.05 {
+		t.Error("beyond the limit")
+	}
+}
+
+// engineCPU is the CPU time that the engine has used so far, with the processes
+// that have ended under it.
+func engineCPU(t *testing.T) time.Duration {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(stats) == 0 {
+		t.Fatalf("/proc: %v", err)
+	}
+	ticks := 0
+	for _, name := range stats {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		head, rest, _ := strings.Cut(string(b), ") ")
+		_, comm, _ := strings.Cut(head, "(")
+		if comm != "dockerd" && !strings.HasPrefix(comm, "containerd") {
+			continue
+		}
+		var times [4]int // of the process and of its ended children
+		if fields := strings.Fields(rest); len(fields) > 14 {
+			for i := range times {
+				_, _ = fmt.Sscan(fields[11+i], &times[i])
+				ticks += times[i]
+			}
+		}
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// TestBenchExport measures what a thousand components cost before any engine is
+// asked.
+func TestBenchExport(t *testing.T) {
+	if os.Getenv("WW_BENCH") == "" {
+		t.Skip("`make bench` runs it")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "main.ww"), []byte(consoles(1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var took []time.Duration
+	var most int64
+	for range 5 {
+		c := exec.Command(binary, "compose", "export", "-o", "out.yml", "--force")
+		c.Dir = dir
+		begin := time.Now()
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		took = append(took, time.Since(begin))
+		if usage, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			most = max(most, usage.Maxrss)
+		}
+	}
+	slices.Sort(took)
+	fmt.Printf("export of 1,000 components: %.2f s (at most 1), %d MiB (at most 300)\n", took[2].Seconds(), most>>10)
+	if took[2] > time.Second || most>>10 > 300 {
+		t.Error("beyond the limit")
+	}
+}
+
+// TestBenchMany measures ps and plan beyond the listing call, with as many
+// containers as a fake engine likes to list.
+func TestBenchMany(t *testing.T) {
+	if os.Getenv("WW_BENCH") == "" {
+		t.Skip("`make bench` runs it")
+	}
+	const services = 1000
+	f := newFaked(t, apps(nil), map[string]string{"main.ww": consoles(services - 1)})
+	if code, _, err := ww("compose", "up", "-d", "--quiet"); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, err)
+	}
+	d := f.driver()
+	b, err := templates.FindBinary("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := compose.Load(t.Context(), compose.Request{Files: []string{"main.ww"}, Binary: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := times{}
+	for range 5 {
+		m.add("listing", func() { _, err = d.Observe(t.Context(), l.Project.Name, l.Project) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p plan.Plan
+		m.add("plan", func() {
+			p, err = deploy.Preview(t.Context(), d, deploy.UpRequest{Project: l.Project, Digests: digests()})
+		})
+		if err != nil || p.Changes() > 0 {
+			t.Fatalf("%v, %d changes", err, p.Changes())
+		}
+		m.add("ps", func() { ww("compose", "-p", l.Project.Name, "ps", "-q") })
+	}
+	beyond := func(what string, limit time.Duration) {
+		d := m.median(what) - m.median("listing")
+		fmt.Printf("%s of %d services: %.2f s beyond the listing of %.2f s (at most %.1f)\n", what, services, d.Seconds(), m.median("listing").Seconds(), limit.Seconds())
+		if d > limit {
+			t.Errorf("%s takes %v", what, d)
+		}
+	}
+	beyond("plan", 500*time.Millisecond)
+	beyond("ps", time.Second)
 }

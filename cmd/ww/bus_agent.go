@@ -31,6 +31,7 @@ type order struct {
 	Session    string        `json:"session,omitempty"`
 	Every      time.Duration `json:"every,omitempty"` // look again and again
 	Wait       time.Duration `json:"wait,omitempty"`
+	Served     bool          `json:"served,omitempty"` // don't wait for what nobody takes
 	Message    *bus.Message  `json:"message,omitempty"`
 	Force      bool          `json:"force,omitempty"`
 	Known      []string      `json:"known,omitempty"` // components that have containers
@@ -54,12 +55,23 @@ const (
 // result is one line of what comes back: an item, that nothing is missed from
 // now on, a note for the person who asked, or the error that ended it all.
 type result struct {
-	Item   json.RawMessage `json:"item,omitempty"`
-	Ready  bool            `json:"ready,omitempty"`
-	Note   string          `json:"note,omitempty"`
-	Error  string          `json:"error,omitempty"`
-	Remedy string          `json:"remedy,omitempty"`
-	Code   int             `json:"code,omitempty"` // exit code of the error
+	Item  json.RawMessage `json:"item,omitempty"`
+	Ready bool            `json:"ready,omitempty"`
+	Note  string          `json:"note,omitempty"`
+	// Progress is how far an order is that takes its time, where it was asked
+	// for.
+	Progress *progressOf `json:"progress,omitempty"`
+	Error    string      `json:"error,omitempty"`
+	Remedy   string      `json:"remedy,omitempty"`
+	Code     int         `json:"code,omitempty"` // exit code of the error
+	Away     bool        `json:"away,omitempty"` // the error is that the bus isn't there
+}
+
+// progressOf is how many of a component's dead letters went.
+type progressOf struct {
+	Component string `json:"component"`
+	Done      int64  `json:"done"`
+	Total     int64  `json:"total"`
 }
 
 // busAgentCommand is the inner half of all commands that look into the bus: it
@@ -102,13 +114,19 @@ func (t *tool) busAgent(ctx context.Context, open func(context.Context) (bus.Bus
 		cancel()
 	}()
 	if a.bus, a.registry, err = open(ctx); err == nil {
-		err = errors.Join(a.do(ctx, o), a.bus.Close())
+		err = errors.Join(a.supervised(ctx, o), a.bus.Close())
+	} else if ctx.Err() == nil {
+		err = &awayError{err}
 	}
 	if err == nil {
 		return nil
 	}
 	code, remedy := classify(err)
-	return errors.Join(errReported{code}, a.out.Encode(result{Error: err.Error(), Remedy: remedy, Code: code}))
+	var away *awayError
+	if errors.As(err, &away) {
+		code = exitComponent
+	}
+	return errors.Join(errReported{code}, a.out.Encode(result{Error: err.Error(), Remedy: remedy, Code: code, Away: away != nil}))
 }
 
 // agent does orders on a bus.

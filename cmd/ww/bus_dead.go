@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"woodwork.dev/ww/runtime/bus"
 )
@@ -30,8 +31,8 @@ func (a *agent) deadLetters(ctx context.Context, o order) error {
 		return a.list(ctx, components, o.Limit)
 	case o.All:
 		for _, component := range components {
-			n, err := change(ctx, component)
-			if err := a.items(err, changed{component, n}); err != nil {
+			err := a.changeAll(ctx, component, stats[component].Dead, o.Every, change)
+			if err != nil {
 				return err
 			}
 		}
@@ -50,11 +51,57 @@ func (a *agent) deadLetters(ctx context.Context, o order) error {
 	}
 	for _, component := range slices.Sorted(maps.Keys(ids)) {
 		n, err := change(ctx, component, ids[component]...)
-		if err := a.items(err, changed{component, n}); err != nil {
+		if err := a.changed(component, n, err); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// changed tells how many dead letters went, also where not all of them did.
+func (a *agent) changed(component string, n int, err error) error {
+	if n == 0 && err != nil {
+		return err
+	}
+	return errors.Join(err, a.items(nil, changed{component, n}))
+}
+
+// changeAll changes all dead letters of a component, and where every isn't 0
+// tells from time to time how far it is: the bus moves them one by one, and
+// says how many are left.
+func (a *agent) changeAll(ctx context.Context, component string, total int64, every time.Duration, change func(context.Context, string, ...string) (int, error)) error {
+	if every <= 0 {
+		n, err := change(ctx, component)
+		return a.changed(component, n, err)
+	}
+	type outcome struct {
+		n   int
+		err error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		n, err := change(ctx, component)
+		done <- outcome{n, err}
+	}()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case o := <-done:
+			return a.changed(component, o.n, o.err)
+		case <-tick.C:
+		}
+		stats, err := a.bus.Stats(ctx)
+		if err != nil {
+			continue // the change tells what is wrong
+		}
+		// What dies meanwhile may be among those that are left.
+		p := &progressOf{component, max(total-stats[component].Dead, 0), total}
+		if err := a.out.Encode(result{Progress: p}); err != nil {
+			o := <-done
+			return errors.Join(err, o.err)
+		}
+	}
 }
 
 // withDead returns the components that were named, or all that have dead

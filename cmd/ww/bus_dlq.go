@@ -244,42 +244,63 @@ func (t *tool) sure(ctx context.Context, r *remote, components []string) (bool, 
 	if n == 0 {
 		return true, nil // what there is to say is said by what comes of it
 	}
-	fmt.Fprintf(t.err, "delete %s for good? [y/N] ", count(int(n), "dead letter", "dead letters"))
-	lines, failed := t.lines(ctx)
-	select {
-	case line, ok := <-lines:
-		if ok && slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line))) {
-			return true, nil
-		}
-		fmt.Fprintln(t.err, "nothing is deleted")
-		if ok {
-			return false, nil
-		}
-		return false, *failed
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
+	return t.confirm(ctx, fmt.Sprintf("delete %s for good?", count(int(n), "dead letter", "dead letters")), "nothing is deleted")
 }
 
 func (t *tool) changeDead(ctx context.Context, r *remote, op operation, q deadRequest, done string) error {
-	o := order{Op: op, IDs: q.names}
+	var all []changed
+	var err error
 	if q.all {
-		o = order{Op: op, Components: q.names, All: true}
+		all, err = t.changeAllDead(ctx, r, order{Op: op, Components: q.names, All: true}, done)
+	} else {
+		all, err = collect[changed](ctx, r, order{Op: op, IDs: q.names})
 	}
-	all, err := collect[changed](ctx, r, o)
-	if err != nil {
-		return err
-	}
-	if q.asJSON {
-		return t.printJSON(all)
-	}
+	n := 0
 	var rows [][]string
 	for _, c := range all {
 		rows = append(rows, []string{c.Component, fmt.Sprint(c.Count)})
+		n += c.Count
 	}
-	if len(rows) == 0 {
+	if err != nil && (n > 0 || errors.Is(err, context.Canceled)) {
+		r.note(fmt.Sprintf("%s %s before that; the others are where they were", count(n, "dead letter was", "dead letters were"), done))
+	}
+	switch {
+	case err != nil && n == 0:
+		return err
+	case q.asJSON:
+		return errors.Join(err, t.printJSON(all))
+	case len(rows) == 0:
 		fmt.Fprintln(t.err, "nothing to do: there are no dead letters")
 		return nil
 	}
-	return t.table([]string{"COMPONENT", strings.ToUpper(done)}, rows)
+	return errors.Join(err, t.table([]string{"COMPONENT", strings.ToUpper(done)}, rows))
+}
+
+// progressEvery is how often a terminal is told how far a change is.
+const progressEvery = 500 * time.Millisecond
+
+// changeAllDead takes as long as it takes. A terminal shows how far it is, in
+// one line that is gone in the end. What went is returned with an error, too.
+func (t *tool) changeAllDead(ctx context.Context, r *remote, o order, done string) ([]changed, error) {
+	shown := false
+	if r.progress == nil && isTerminal(t.err) {
+		with := *r
+		with.progress = func(p progressOf) {
+			shown = true
+			fmt.Fprintf(t.err, "\r\x1b[K%s: %d of %d %s; Ctrl-C ends it", harmless(p.Component), p.Done, p.Total, done)
+		}
+		r = &with
+	}
+	if r.progress != nil {
+		o.Every = progressEvery
+	}
+	all := []changed{}
+	err := r.do(ctx, o, parsed(func(c changed) error {
+		all = append(all, c)
+		return nil
+	}))
+	if shown {
+		fmt.Fprint(t.err, "\r\x1b[K")
+	}
+	return all, err
 }

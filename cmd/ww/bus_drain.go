@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"woodwork.dev/ww/runtime/bus"
 )
 
 func (t *tool) busDrainCommand() *cli.Command {
@@ -47,38 +49,17 @@ type drained struct {
 
 // drain is the inner half.
 func (a *agent) drain(ctx context.Context, o order) error {
-	within, cancel := context.WithTimeout(ctx, o.Wait)
-	defer cancel()
-	if len(o.Components) == 0 {
-		left, err := a.bus.Drain(within)
-		if err == nil {
-			err = ctx.Err()
+	if len(o.Components) > 0 {
+		known, err := a.components(ctx, o)
+		if err != nil {
+			return err
 		}
-		return a.items(err, drained{len(left) == 0, left})
-	}
-	known, err := a.components(ctx, o)
-	if err != nil {
-		return err
-	}
-	name := o.Components[0]
-	if !slices.Contains(known, name) {
-		return noComponent(name, known)
-	}
-	// The bus tells of all queues when they are empty, of one only how it is.
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		stats, err := a.bus.Stats(ctx)
-		depth := stats[name].Depth
-		if err != nil || depth == 0 {
-			return a.items(err, drained{true, map[string]int64{}})
-		}
-		select {
-		case <-tick.C:
-		case <-within.Done():
-			return a.items(ctx.Err(), drained{false, map[string]int64{name: depth}})
+		if name := o.Components[0]; !slices.Contains(known, name) {
+			return noComponent(name, known)
 		}
 	}
+	left, err := bus.AwaitEmpty(ctx, a.bus, o.Wait, o.Served, o.Components...)
+	return a.items(err, drained{err == nil && len(left) == 0, left})
 }
 
 func (t *tool) drain(ctx context.Context, r *remote, components []string, wait time.Duration, asJSON bool) error {
@@ -114,7 +95,7 @@ func (t *tool) drain(ctx context.Context, r *remote, components []string, wait t
 			return err
 		}
 	}
-	return &timeoutError{
+	return &drainError{
 		fmt.Sprintf("not drained within %s: %s left", wait, count(int(total), "message is", "messages are")),
 		"`ww bus stats --watch` shows whether it gets on; --timeout waits longer",
 	}

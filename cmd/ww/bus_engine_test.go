@@ -107,6 +107,40 @@ func TestTailEnds(t *testing.T) {
 	}
 }
 
+// TestBusGoesAway: what looks at a bus says that it went, and ends or goes on;
+// whatever begins then says the same.
+func TestBusGoesAway(t *testing.T) {
+	s := newSystem(t, "away", map[string]string{"main.ww": talking})
+	s.ww("compose", "up", "-d")
+	stats, looks, statsDone := follow(s, "HANDLED/S", nil, "bus", "stats", "--watch")
+	_, shown, tailDone := follow(s, `greet → out`, func() { s.ww("bus", "publish", "greet", "you") }, "bus", "tail")
+	gone := looks.expect("message-bus isn't running: exited (137)")
+	docker(t, "kill", s.name+"-message-bus-1")
+	ended(t, tailDone, exitComponent)
+	if out := shown.String(); !strings.Contains(out, "error: message-bus isn't running: exited (137)") || !strings.Contains(out, "help: `ww compose up -d`") {
+		t.Errorf("tail says\n%s", out)
+	}
+	looks.wait(t, "stats --watch doesn't notice", gone)
+	for _, args := range [][]string{
+		{"bus", "stats"}, {"bus", "tail"}, {"bus", "dlq", "ls"}, {"bus", "dlq", "requeue", "--all"}, {"bus", "drain"}, {"bus", "publish", "greet", "x"},
+		{"trace", "s"}, {"services"},
+	} {
+		code, out := s.exit(args...)
+		if code != exitComponent || !strings.Contains(out, "error: message-bus isn't running: exited (137)") || !strings.Contains(out, "help: "+remedyBus) {
+			t.Errorf("ww %v: exit code %d\n%s", args, code, out)
+		}
+	}
+	// What led to the bus is replaced, too, and there is somebody new to be seen.
+	again := looks.expect("newcomer 0 ")
+	s.write("main.ww", strings.Replace(talking, "to: out", "to: [out, newcomer]", 1)+"newcomer = output console {}\n")
+	s.ww("compose", "up", "-d")
+	looks.wait(t, "stats --watch doesn't get on", again)
+	if err := stats.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	ended(t, statsDone, exitOK)
+}
+
 func ended(t *testing.T, done <-chan error, code int) {
 	t.Helper()
 	select {

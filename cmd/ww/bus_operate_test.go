@@ -132,6 +132,52 @@ func TestRequeue(t *testing.T) {
 	w.match(w.told(), "nothing to do: there are no dead letters\n")
 }
 
+// What moves all of many tells how far it is, and where it is cancelled how
+// many went.
+func TestRequeueAllTells(t *testing.T) {
+	w := dead(t)
+	first := w.entries("out")[0].ID
+	told := make(chan progressOf, 1)
+	w.remote.progress = func(p progressOf) {
+		select {
+		case told <- p:
+		default:
+		}
+	}
+	w.requeue = func(ctx context.Context, component string, _ ...string) (int, error) {
+		if n, err := w.bus.Requeue(ctx, component, first); n != 1 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		select {
+		case p := <-told:
+			if p.Component != "out" || p.Total != 3 || p.Done > 1 { // it may have died again
+				t.Errorf("%+v", p)
+			}
+		case <-ctx.Done():
+			t.Error("nothing is told")
+		}
+		return 1, nil
+	}
+	w.must(w.tool.requeueDead(w.ctx, w.remote, deadRequest{all: true, names: []string{"out"}}))
+	w.match(w.printed(), "COMPONENT   REQUEUED\nout         1\n")
+
+	w.told()
+	for _, progress := range []func(progressOf){w.remote.progress, nil} {
+		w.remote.progress = progress
+		ctx, interrupt := context.WithCancel(w.ctx)
+		w.requeue = func(ctx context.Context, component string, _ ...string) (int, error) {
+			interrupt()
+			<-ctx.Done()
+			return 2, ctx.Err()
+		}
+		w.fails(w.tool.requeueDead(ctx, w.remote, deadRequest{all: true, names: []string{"out"}}), exitCancelled)
+		w.match(w.told(), "note: 2 dead letters were requeued before that; the others are where they were\n")
+		w.match(w.printed(), "COMPONENT   REQUEUED\nout         2\n")
+	}
+	w.fails(w.tool.requeueDead(w.ctx, w.remote, deadRequest{all: true, names: []string{"otu"}}), exitUsage, `did you mean "out"?`)
+	w.match(w.told(), "")
+}
+
 func TestRemoveDeadLetters(t *testing.T) {
 	w := dead(t)
 	w.must(w.tool.removeDead(w.ctx, w.remote, deadRequest{names: []string{"m1"}}))

@@ -71,6 +71,9 @@ func (t *tool) message(args []string, topic string, isJSON bool) (*bus.Message, 
 type published struct {
 	MessageID string `json:"message_id"`
 	SessionID string `json:"session_id"`
+	// What became of it that nobody can want.
+	DeadLetters []string `json:"dead_letters,omitempty"` // of these components, since their queues are full
+	Dropped     bool     `json:"dropped,omitempty"`      // nobody subscribes to its topic
 }
 
 // publish is the inner half.
@@ -89,7 +92,35 @@ func (a *agent) publish(ctx context.Context, o order) error {
 				suggestion(m.Target, known, "there are: "+strings.Join(known, ", ")+"; --force publishes nevertheless")}
 		}
 	}
-	return a.items(a.bus.Publish(ctx, m), published{m.ID, m.SessionID})
+	p := published{MessageID: m.ID, SessionID: m.SessionID}
+	err := a.bus.Publish(ctx, m)
+	if err == nil {
+		err = a.follow(ctx, &m, &p)
+	}
+	return a.items(err, p)
+}
+
+// follow finds out whether a message that was just published came to nothing.
+func (a *agent) follow(ctx context.Context, m *bus.Message, p *published) error {
+	receivers := []string{m.Target}
+	if m.Pattern == bus.PublishSubscribe {
+		var err error
+		if receivers, err = a.bus.Subscribers(ctx, m.Type); err != nil {
+			return fmt.Errorf("the message is published, and where it went isn't known: %w", err)
+		}
+		p.Dropped = len(receivers) == 0
+	}
+	for _, name := range receivers {
+		ds, err := a.bus.DeadLetters(ctx, name, 100)
+		if err != nil {
+			return fmt.Errorf("the message is published, and where it went isn't known: %w", err)
+		}
+		// What was tried before it died is another matter.
+		if slices.ContainsFunc(ds, func(d bus.DeadLetter) bool { return d.Message.ID == m.ID && d.Attempts == 0 }) {
+			p.DeadLetters = append(p.DeadLetters, name)
+		}
+	}
+	return nil
 }
 
 func (t *tool) publish(ctx context.Context, r *remote, m *bus.Message, force, asJSON bool) error {
@@ -98,8 +129,21 @@ func (t *tool) publish(ctx context.Context, r *remote, m *bus.Message, force, as
 		return err
 	}
 	if asJSON {
-		return t.printJSON(p)
+		err = t.printJSON(p)
+	} else {
+		_, err = fmt.Fprintln(t.out, p.MessageID)
 	}
-	_, err = fmt.Fprintln(t.out, p.MessageID)
-	return err
+	if err != nil {
+		return err
+	}
+	if p.Dropped {
+		r.note(fmt.Sprintf("nobody subscribes to the topic %q: the message is dropped", m.Type))
+	}
+	for _, name := range p.DeadLetters {
+		r.note(fmt.Sprintf("the queue of %s is full: the message went to its dead letters; `ww bus dlq requeue` gives it back", name))
+	}
+	if p.Dropped || len(p.DeadLetters) > 0 {
+		return errReported{exitFailed}
+	}
+	return nil
 }

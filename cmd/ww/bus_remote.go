@@ -13,7 +13,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
@@ -29,32 +28,50 @@ const (
 // remote is the bus of a running project, seen through one of its containers:
 // the bus needs no open port for that.
 type remote struct {
-	name  string          // of the container
-	known []string        // components that have containers
-	hard  context.Context // when it ends, nothing is waited for
-	run   func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (code int, err error)
-	note  func(string)
-	ready func() // nothing is missed from now on; may be nil
+	name     string          // of the container
+	known    []string        // components that have containers
+	hard     context.Context // when it ends, nothing is waited for
+	run      func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (code int, err error)
+	note     func(string)
+	ready    func()           // nothing is missed from now on; may be nil
+	progress func(progressOf) // may be nil
+	// trouble says why the project's bus doesn't run; "" if it does. May be nil.
+	trouble func(context.Context) string
 }
 
 // onBus calls f with the bus of the project that the command line means.
 func (t *tool) onBus(c *cli.Context, f func(context.Context, *remote) error) error {
-	r, err := t.find(c.Context, c)
+	r, leave, err := t.reach(c.Context, c)
 	if err != nil {
 		return err
 	}
-	defer r.engine.Close()
-	door, known, err := r.door()
+	defer leave()
+	return f(c.Context, r)
+}
+
+// reach finds the bus of the project that the command line means; leave ends
+// what that needs.
+func (t *tool) reach(ctx context.Context, c *cli.Context) (r *remote, leave func(), err error) {
+	project, err := t.find(ctx, c)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	return f(c.Context, &remote{
-		name: door.Name, known: known, hard: t.cleanup(),
+	door, known, err := project.door()
+	if err != nil {
+		return nil, nil, errors.Join(err, project.engine.Close())
+	}
+	return t.through(project, door, known), func() { _ = project.engine.Close() }, nil // nothing is left to be said on it
+}
+
+// through is the bus as it is seen from inside a container.
+func (t *tool) through(r *running, door plan.Container, known []string) *remote {
+	return &remote{
+		name: door.Name, known: known, hard: t.cleanup(), trouble: r.trouble,
 		note: func(s string) { fmt.Fprintln(t.err, "note:", harmless(s)) },
 		run: func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 			return r.engine.Exec(ctx, door.ID, deploy.ExecSpec{Cmd: []string{"/ww", "bus-agent"}, Stdin: stdin, Stdout: stdout, Stderr: stderr})
 		},
-	})
+	}
 }
 
 // door finds a running component to look at the bus through, a healthy one if
@@ -62,14 +79,11 @@ func (t *tool) onBus(c *cli.Context, f func(context.Context, *remote) error) err
 func (r *running) door() (plan.Container, []string, error) {
 	var known []string
 	var found *plan.Container
+	if why := busTrouble(r.have.Containers); why != "" {
+		return plan.Container{}, nil, busNotRunning(why)
+	}
 	for i := range r.have.Containers {
 		c := &r.have.Containers[i]
-		if c.Labels[deploy.LabelPhase] == string(model.PhaseBus) && c.State != plan.Running {
-			return plan.Container{}, nil, &answerError{
-				fmt.Sprintf("%s isn't running: %s", c.Service, strings.ToLower(c.Status)),
-				"`ww compose up -d` starts it; `ww compose logs " + c.Service + "` tells why it ended",
-			}
-		}
 		name := c.Labels[deploy.LabelComponent]
 		if name == "" || c.OneOff || c.Labels[deploy.LabelKind] == "container" {
 			continue
@@ -81,7 +95,7 @@ func (r *running) door() (plan.Container, []string, error) {
 	}
 	switch {
 	case len(known) == 0:
-		return plan.Container{}, nil, &configError{fmt.Errorf("project %q isn't running", r.name), "`ww compose up -d` starts it"}
+		return plan.Container{}, nil, busNotRunning(fmt.Sprintf("nothing of project %q is", r.name))
 	case found == nil:
 		return plan.Container{}, nil, &answerError{
 			fmt.Sprintf("no component of %s is running, and the bus is reached through one of them", r.name),
@@ -117,17 +131,27 @@ func (r *remote) do(ctx context.Context, o order, each func(json.RawMessage) err
 		code, failed = r.run(process, io.MultiReader(bytes.NewReader(line), hear), stdout, &stderr)
 		stdout.Close()
 	}()
-	heard := r.read(out, each)
+	heard := r.read(ctx, out, each)
 	tell.Close()
 	out.Close()
 	<-done
 	switch {
+	case ctx.Err() == nil && heard == nil && (failed != nil || code != 0):
+		// It may be the whole system that went down.
+		if gone := r.gone(ctx); gone != nil {
+			return gone
+		}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		if gone := r.gone(ctx); gone != nil {
+			return gone
+		}
 		return &timeoutError{"the bus hasn't answered in time", "`ww compose ps` and `ww compose logs` tell how the bus and " + r.name + " are"}
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case heard != nil:
 		return heard
+	}
+	switch {
 	case failed != nil:
 		return failed
 	case code == exitUsage:
@@ -156,7 +180,7 @@ func (r *remote) watch(ctx context.Context, o order, each func(json.RawMessage) 
 	return err
 }
 
-func (r *remote) read(out io.Reader, each func(json.RawMessage) error) error {
+func (r *remote) read(ctx context.Context, out io.Reader, each func(json.RawMessage) error) error {
 	sc := bufio.NewScanner(out)
 	sc.Buffer(nil, 3*bus.MaxMessageBytes)
 	for sc.Scan() {
@@ -165,10 +189,16 @@ func (r *remote) read(out io.Reader, each func(json.RawMessage) error) error {
 			return fmt.Errorf("%s answers what isn't JSON: %s", r.name, harmless(string(sc.Bytes()[:min(len(sc.Bytes()), 500)])))
 		}
 		switch {
+		case res.Away && ctx.Err() == nil:
+			return r.away(ctx, res.Error)
 		case res.Error != "":
 			return res.err()
 		case res.Note != "":
 			r.note(res.Note)
+		case res.Progress != nil:
+			if r.progress != nil {
+				r.progress(*res.Progress)
+			}
 		case res.Ready:
 			if r.ready != nil {
 				r.ready()

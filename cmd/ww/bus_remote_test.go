@@ -57,6 +57,62 @@ func TestRemoteFailures(t *testing.T) {
 	w.fails(err, exitFailed, "isn't what was asked for")
 }
 
+// A bus that isn't there is said in one way, whichever command notices it and
+// how.
+func TestBusAway(t *testing.T) {
+	for name, order := range map[string]func(w *world) error{
+		"stats":    func(w *world) error { return w.tool.stats(w.ctx, w.remote, true) },
+		"services": func(w *world) error { return w.tool.services(w.ctx, w.remote, true) },
+		"trace":    func(w *world) error { return w.tool.trace(w.ctx, w.remote, "s", true) },
+		"tail":     func(w *world) error { return w.tool.tail(w.ctx, w.remote, nil, true) },
+		"drain":    func(w *world) error { return w.tool.drain(w.ctx, w.remote, nil, time.Minute, true) },
+		"dlq ls":   func(w *world) error { return w.tool.listDead(w.ctx, w.remote, deadRequest{limit: 1}) },
+		"requeue":  func(w *world) error { return w.tool.requeueDead(w.ctx, w.remote, deadRequest{all: true}) },
+		"publish": func(w *world) error {
+			return w.tool.publish(w.ctx, w.remote, &bus.Message{Target: "greet", Payload: json.RawMessage("1")}, false, true)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.must(w.bus.Close())
+			w.failing = errors.New("dial tcp: lookup message-bus: no such host")
+			w.fails(order(w), exitComponent, "message-bus can't be used: dial tcp: lookup message-bus", remedyBus)
+			w.remote.trouble = func(context.Context) string { return "exited (137) 2 seconds ago" }
+			w.fails(order(w), exitComponent, "message-bus isn't running: exited (137) 2 seconds ago", remedyBus)
+			if name == "services" {
+				return // the registry of these tests is in no bus
+			}
+			w.failing = nil
+			w.fails(order(w), exitComponent, "message-bus isn't running: exited (137) 2 seconds ago", remedyBus)
+			w.remote.trouble = nil
+			w.fails(order(w), exitComponent, "message-bus can't be used: "+bus.ErrClosed.Error(), remedyBus)
+		})
+	}
+}
+
+// A bus that goes while something waits for it ends that.
+func TestBusGoes(t *testing.T) {
+	for name, order := range map[string]func(*world) error{
+		"tail":  func(w *world) error { return w.tool.tail(w.ctx, w.remote, nil, true) },
+		"drain": func(w *world) error { return w.tool.drain(w.ctx, w.remote, nil, time.Hour, true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.publish(text("m", "nobody", "s", "waits"))
+			w.sick.Store(true) // it holds its tongue, and ends nothing by itself
+			w.fails(order(w), exitComponent, "message-bus can't be used: it is away", remedyBus)
+		})
+	}
+}
+
+// Where the container goes, too, it is the system that isn't there.
+func TestAllGoes(t *testing.T) {
+	w := newWorld(t)
+	r := writes("", "", 137)
+	r.trouble = func(context.Context) string { return `nothing of project "demo" is` }
+	w.fails(r.watch(w.ctx, order{Op: opTail}, ignore), exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyBus)
+}
+
 // The engine's own failure is the command's.
 func TestRemoteEngineError(t *testing.T) {
 	w := newWorld(t)
@@ -121,14 +177,14 @@ func TestAgentErrors(t *testing.T) {
 		defer end.Close()
 		inner := &tool{in: io.MultiReader(strings.NewReader(line), in), out: w.out, err: w.err}
 		code := inner.report(inner.busAgent(w.ctx, func(context.Context) (bus.Bus, registry.Registry, error) {
-			return open{w.bus}, w.registry, err
+			return open{w.bus, w}, w.registry, err
 		}))
 		return code, w.printed()
 	}
 	if code, out := ask(`{"op":"dance"}`+"\n", nil); code != exitConfig || !strings.Contains(out, "doesn't know \\\"dance\\\"") {
 		t.Errorf("%d %s", code, out)
 	}
-	if code, out := ask(`{"op":"stats"}`+"\n", errors.New("no bus")); code != exitFailed || !strings.Contains(out, `"error":"no bus"`) {
+	if code, out := ask(`{"op":"stats"}`+"\n", errors.New("no bus")); code != exitComponent || !strings.Contains(out, `"error":"no bus"`) || !strings.Contains(out, `"away":true`) {
 		t.Errorf("%d %s", code, out)
 	}
 	if code, out := ask(`{"op":"publish"}`+"\n", nil); code != exitFailed || !strings.Contains(out, "no message") {
@@ -164,12 +220,19 @@ func TestDoor(t *testing.T) {
 		t.Errorf("%s, %v: any is better than none", got.Name, err)
 	}
 	_, _, err = door()
-	w.fails(err, exitConfig, `project "demo" isn't running`, "ww compose up")
+	w.fails(err, exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyBus)
 	_, _, err = door(redis, down, foreign)
 	w.fails(err, exitComponent, "no component of demo is running", "ww compose up")
 	redis.State = plan.Exited
 	_, _, err = door(fine, redis)
-	w.fails(err, exitComponent, "message-bus isn't running: exited (1) ago")
+	w.fails(err, exitComponent, "message-bus isn't running: exited (1) ago", remedyBus)
+	fine.Labels[labelDependsOn] = "db:service_started:false,message-bus:service_healthy:false"
+	_, _, err = door(fine)
+	w.fails(err, exitComponent, "message-bus isn't running: it has no container", remedyBus)
+	redis.State = plan.Running
+	if got, _, err = door(fine, redis); err != nil || got.Name != "c" {
+		t.Errorf("%s, %v", got.Name, err)
+	}
 }
 
 func TestBrief(t *testing.T) {

@@ -25,10 +25,11 @@ func (t *tool) busStatsCommand() *cli.Command {
 			if err := oneOf("format", c.String("format"), "table", "json"); err != nil {
 				return err
 			}
+			if c.Bool("watch") {
+				reach := func(ctx context.Context) (*remote, func(), error) { return t.reach(ctx, c) }
+				return t.watchStats(c.Context, reach, time.Second, c.String("format") == "json")
+			}
 			return t.onBus(c, func(ctx context.Context, r *remote) error {
-				if c.Bool("watch") {
-					return t.watchStats(ctx, r, time.Second, c.String("format") == "json")
-				}
 				return t.stats(ctx, r, c.String("format") == "json")
 			})
 		},
@@ -101,32 +102,71 @@ func (t *tool) stats(ctx context.Context, r *remote, asJSON bool) error {
 	return t.showLook(l)
 }
 
-// watchStats shows looks as they come. A terminal shows the last one, anything
-// else gets one after the other.
-func (t *tool) watchStats(ctx context.Context, r *remote, every time.Duration, asJSON bool) error {
-	screen := isTerminal(t.out) && !asJSON
-	var before look
-	return r.watch(ctx, order{Op: opStats, Every: every}, parsed(func(l look) error {
-		l.Rates = rates(before, l)
-		if l.Error == "" {
-			before = l
+// watchStats shows looks as they come, until ctx ends. A bus that isn't there,
+// or nothing that leads to it, is tried again: reach finds it.
+func (t *tool) watchStats(ctx context.Context, reach func(context.Context) (*remote, func(), error), every time.Duration, asJSON bool) error {
+	w := &lookout{tool: t, asJSON: asJSON, screen: isTerminal(t.out) && !asJSON}
+	for {
+		r, leave, err := reach(ctx)
+		if err == nil {
+			err = r.watch(ctx, order{Op: opStats, Every: every}, parsed(func(l look) error {
+				if l.Error != "" {
+					l.Error = r.away(ctx, l.Error).Error()
+				}
+				return w.show(l)
+			}))
+			leave()
 		}
-		switch {
-		case asJSON:
-			return t.printLine(l)
-		case screen:
-			fmt.Fprint(t.out, "\x1b[H\x1b[2J")
-		}
-		if l.Error != "" {
-			fmt.Fprintln(t.err, "the bus can't be looked into:", oneLine(l.Error))
+		if ctx.Err() != nil {
 			return nil
 		}
-		if l.Rates == nil {
-			l.Rates = map[string]rate{} // the first look has none yet
+		if code, _ := classify(err); code != exitComponent {
+			return err
 		}
-		fmt.Fprintln(t.out, l.Time.Local().Format(time.TimeOnly))
-		return t.showLook(l)
-	}))
+		if err := w.show(look{Time: time.Now().UTC(), Error: err.Error()}); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(every):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// lookout shows one look after the other: a terminal the last one, anything
+// else all of them.
+type lookout struct {
+	tool           *tool
+	asJSON, screen bool
+	before         look // the last one that saw something
+	away           bool // the last one saw nothing
+}
+
+func (w *lookout) show(l look) error {
+	l.Rates = rates(w.before, l)
+	again := w.away && l.Error != ""
+	if w.away = l.Error != ""; !w.away {
+		w.before = l
+	}
+	t := w.tool
+	switch {
+	case w.asJSON:
+		return t.printLine(l)
+	case w.screen:
+		fmt.Fprint(t.out, "\x1b[H\x1b[2J")
+	case again:
+		return nil // once is enough
+	}
+	if w.away {
+		_, err := fmt.Fprintln(t.err, oneLine(l.Error)+"; trying again until Ctrl-C")
+		return err
+	}
+	if l.Rates == nil {
+		l.Rates = map[string]rate{} // the first look has none yet
+	}
+	fmt.Fprintln(t.out, l.Time.Local().Format(time.TimeOnly))
+	return t.showLook(l)
 }
 
 // rates compares two looks; nil where there is nothing to compare with.

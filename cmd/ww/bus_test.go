@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,10 @@ type world struct {
 	registry *registry.Memory
 	remote   *remote
 	ended    chan int // exit codes of the inner half
+	failing  error    // of connecting to the bus
+	sick     atomic.Bool
+	// requeue is how the bus requeues, where it isn't nil.
+	requeue func(ctx context.Context, component string, ids ...string) (int, error)
 }
 
 func newWorld(t *testing.T) *world {
@@ -43,7 +48,7 @@ func newWorld(t *testing.T) *world {
 		run: func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 			inner := &tool{in: stdin, out: stdout, err: stderr}
 			code := inner.report(inner.busAgent(ctx, func(context.Context) (bus.Bus, registry.Registry, error) {
-				return open{w.bus}, w.registry, nil
+				return open{w.bus, w}, w.registry, w.failing
 			}))
 			w.ended <- code
 			return code, nil
@@ -53,9 +58,28 @@ func newWorld(t *testing.T) *world {
 }
 
 // open stays open: each order has its own connection to a real bus.
-type open struct{ bus.Bus }
+type open struct {
+	bus.Bus
+	world *world
+}
 
 func (open) Close() error { return nil }
+
+func (o open) Healthy(ctx context.Context) error {
+	if o.world.sick.Load() {
+		return errors.New("it is away")
+	}
+	return o.Bus.Healthy(ctx)
+}
+
+func (w *world) reach(context.Context) (*remote, func(), error) { return w.remote, func() {}, nil }
+
+func (o open) Requeue(ctx context.Context, component string, ids ...string) (int, error) {
+	if f := o.world.requeue; f != nil {
+		return f(ctx, component, ids...)
+	}
+	return o.Bus.Requeue(ctx, component, ids...)
+}
 
 // consume runs a component until the test ends.
 func (w *world) consume(component string, topics []string, h bus.Handler) {
@@ -190,7 +214,7 @@ func TestBusStatsWatch(t *testing.T) {
 		}
 		return len(p), nil
 	})
-	w.must(w.tool.watchStats(ctx, w.remote, time.Millisecond, true))
+	w.must(w.tool.watchStats(ctx, w.reach, time.Millisecond, true))
 	if code := <-w.ended; looks < 3 || code != exitOK {
 		t.Errorf("%d looks; the other side ends with %d", looks, code)
 	}
@@ -200,11 +224,12 @@ func TestBusStatsWatch(t *testing.T) {
 func TestBusStatsWatchAway(t *testing.T) {
 	w := newWorld(t)
 	w.must(w.bus.Close())
+	w.remote.trouble = func(context.Context) string { return "gone" }
 	for _, asJSON := range []bool{true, false} {
 		ctx, cancel := context.WithCancel(w.ctx)
 		looks := 0
 		w.tool.err = writer(func(p []byte) (int, error) {
-			if looks++; looks == 2 {
+			if looks++; looks == 1 {
 				cancel()
 			}
 			return w.err.Write(p)
@@ -215,12 +240,47 @@ func TestBusStatsWatchAway(t *testing.T) {
 			}
 			return w.out.Write(p)
 		})
-		w.must(w.tool.watchStats(ctx, w.remote, time.Millisecond, asJSON))
-		if got := w.printed() + w.told(); looks < 2 || strings.Count(got, bus.ErrClosed.Error()) < 2 {
+		w.must(w.tool.watchStats(ctx, w.reach, time.Millisecond, asJSON))
+		got, want := w.printed()+w.told(), 2
+		if !asJSON {
+			want = 1 // a person is told once
+		}
+		if strings.Count(got, "message-bus isn't running: gone") != want || strings.Contains(got, "isn't running: gone; trying again") == asJSON {
 			t.Errorf("%d looks: %s", looks, got)
 		}
 	}
-	w.fails(w.tool.stats(w.ctx, w.remote, false), exitComponent, bus.ErrClosed.Error())
+}
+
+// Where nothing leads to the bus, or the way ends, another is looked for.
+func TestBusStatsWatchReaches(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(w.ctx)
+	var lines []string
+	w.tool.out = writer(func(p []byte) (int, error) {
+		var l look
+		if err := json.Unmarshal(p, &l); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+		if lines = append(lines, l.Error); len(lines) == 3 {
+			cancel()
+		}
+		return len(p), nil
+	})
+	ways := 0
+	w.must(w.tool.watchStats(ctx, func(context.Context) (*remote, func(), error) {
+		switch ways++; ways {
+		case 1:
+			return nil, nil, busNotRunning("it has no container")
+		case 2:
+			return writes("", "", 137), func() {}, nil
+		}
+		return w.remote, func() {}, nil
+	}, time.Millisecond, true))
+	if len(lines) != 3 || !strings.Contains(lines[0], "message-bus isn't running: it has no container") || !strings.Contains(lines[1], "exit code 137") || lines[2] != "" {
+		t.Errorf("%q", lines)
+	}
+	wrong := &usageError{errors.New("no such project"), ""}
+	w.fails(w.tool.watchStats(w.ctx, func(context.Context) (*remote, func(), error) { return nil, nil, wrong }, time.Millisecond, true), exitUsage)
 }
 
 type writer func([]byte) (int, error)
@@ -254,10 +314,10 @@ func TestBusDrain(t *testing.T) {
 	w.publish(text("m1", "slow", "s", "a"), text("m2", "slow", "s", "b"))
 	for _, components := range [][]string{nil, {"slow"}} {
 		err := w.tool.drain(w.ctx, w.remote, components, 10*time.Millisecond, false)
-		w.fails(err, exitTimeout, "not drained within 10ms: 2 messages are left", "ww bus stats")
+		w.fails(err, exitDrain, "not drained within 10ms: 2 messages are left", "ww bus stats")
 		w.match(w.printed(), "COMPONENT   LEFT\nslow        2\n")
 	}
-	w.fails(w.tool.drain(w.ctx, w.remote, nil, time.Millisecond, true), exitTimeout)
+	w.fails(w.tool.drain(w.ctx, w.remote, nil, time.Millisecond, true), exitDrain)
 	w.match(w.printed(), "{\n  \"drained\": false,\n  \"left\": {\n    \"slow\": 2\n  }\n}\n")
 	w.must(w.tool.drain(w.ctx, w.remote, []string{"greet"}, time.Millisecond, false)) // it has a container, and no queue
 	w.fails(w.tool.drain(w.ctx, w.remote, []string{"slwo"}, time.Second, false), exitUsage, `did you mean "slow"?`)
@@ -295,10 +355,47 @@ func TestBusPublish(t *testing.T) {
 	if m := <-got; m.ID != id || m.Type != "orders.new" {
 		t.Errorf("%+v", m)
 	}
+	// What comes to nothing is told, with another exit code.
+	w.told()
+	id, err = send("nobody.cares", false, "1")
+	w.fails(err, exitFailed)
+	if id == "" {
+		t.Error("it has no id")
+	}
+	w.match(w.told(), "note: nobody subscribes to the topic \"nobody.cares\": the message is dropped\n")
+	block, entered := make(chan struct{}), make(chan struct{}, 10)
+	consumer, stop := context.WithCancel(w.ctx)
+	ended, ready := make(chan error, 1), make(chan struct{})
+	go func() {
+		ended <- w.bus.Consume(consumer, bus.Consumer{Component: "tight", Topics: []string{"narrow"}, QueueLimit: 1, Overflow: bus.Divert,
+			Handler: func(context.Context, bus.Message) ([]bus.Message, error) {
+				entered <- struct{}{}
+				<-block
+				return nil, nil
+			}}, func() { close(ready) })
+	}()
+	w.wait("the consumer", ready)
+	_, err = send("", false, "tight", "x")
+	w.must(err)
+	w.wait("the call", entered)
+	_, err = send("", false, "tight", "y")
+	w.fails(err, exitFailed)
+	w.match(w.told(), "note: the queue of tight is full: the message went to its dead letters; ‹…›\n")
+	m, err := w.tool.message([]string{"z"}, "narrow", false)
+	w.must(err)
+	w.fails(w.tool.publish(w.ctx, w.remote, m, false, true), exitFailed)
+	var p published
+	w.must(json.Unmarshal([]byte(w.printed()), &p))
+	if len(p.DeadLetters) != 1 || p.DeadLetters[0] != "tight" || p.Dropped || p.MessageID != m.ID {
+		t.Errorf("%+v", p)
+	}
+	close(block)
+	stop()
+	w.must(<-ended)
 	_, err = send("", false, "agnet", "x")
 	w.fails(err, exitUsage, `neither the bus nor the registry knows a component "agnet"`, `did you mean "agent"?`)
 	_, err = send("", false, "nothing-like-it", "x")
-	w.fails(err, exitUsage, "there are: agent, greet, out", "--force")
+	w.fails(err, exitUsage, "there are: agent, greet, out, tight", "--force")
 	if _, err = send("", true, "nothing-like-it", "x"); err != nil {
 		t.Error(err)
 	}

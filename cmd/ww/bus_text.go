@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -51,10 +50,11 @@ func (t *tool) table(header []string, rows [][]string) error {
 
 // columns is the width of a terminal, 0 where w is none.
 func columns(w any) int {
-	if !isTerminal(w) {
+	f, ok := fileOf(w)
+	if !ok {
 		return 0
 	}
-	width, _, err := term.GetSize(int(w.(*os.File).Fd()))
+	width, _, err := term.GetSize(int(f.Fd()))
 	if err != nil {
 		return 0
 	}

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/urfave/cli/v2"
@@ -15,6 +16,7 @@ import (
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/dockerx"
 	"woodwork.dev/ww/model"
+	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 	"woodwork.dev/ww/syntax"
 	"woodwork.dev/ww/templates"
@@ -24,25 +26,55 @@ func (t *tool) composeCommand() *cli.Command {
 	c := &cli.Command{
 		Name:  "compose",
 		Usage: "run the system as containers",
-		Flags: append(projectFlags(true), engineFlags()...),
+		Flags: append(append(projectFlags(true), engineFlags()...), consoleFlags()...),
 		Before: func(*cli.Context) error {
 			// These commands are short, and large systems are loaded in one go:
 			// memory is cheaper than collecting it. Components aren't run here.
 			debug.SetGCPercent(400)
 			return nil
 		},
-		Subcommands: []*cli.Command{
+		Subcommands: append([]*cli.Command{
 			t.upCommand(), t.downCommand(), t.psCommand(), t.logsCommand(), t.attachCommand(),
-			t.exportCommand(), t.planCommand(), t.buildCommand(), t.pullCommand(),
-		},
+			t.exportCommand(), t.planCommand(), t.buildCommand(), t.pullCommand(), t.watchCommand(),
+		}, t.verbs()...),
 	}
 	for _, sub := range c.Subcommands {
 		// The flags that say which project may stand on either side of the
-		// subcommand's name. `logs -f` is taken.
-		sub.Flags = append(sub.Flags, projectFlags(sub.Name != "logs")...)
-		sub.Flags = append(sub.Flags, engineFlags()...)
+		// subcommand's name.
+		shared := append(append(projectFlags(true), engineFlags()...), consoleFlags()...)
+		sub.Flags = append(sub.Flags, withoutTaken(shared, sub.Flags)...)
+		sub.Before = first(t.setConsole, sub.Before)
 	}
 	return c
+}
+
+// first does one thing before another, which may be nil.
+func first(f, then cli.BeforeFunc) cli.BeforeFunc {
+	return func(c *cli.Context) error {
+		if err := f(c); err != nil || then == nil {
+			return err
+		}
+		return then(c)
+	}
+}
+
+// withoutTaken takes the short names off flags that others have already, such as
+// the -f of `logs` and the -p of `run`.
+func withoutTaken(flags, others []cli.Flag) []cli.Flag {
+	var taken []string
+	for _, f := range others {
+		taken = append(taken, f.Names()...)
+	}
+	isTaken := func(name string) bool { return slices.Contains(taken, name) }
+	for _, f := range flags {
+		switch f := f.(type) {
+		case *cli.StringFlag:
+			f.Aliases = slices.DeleteFunc(f.Aliases, isTaken)
+		case *cli.StringSliceFlag:
+			f.Aliases = slices.DeleteFunc(f.Aliases, isTaken)
+		}
+	}
+	return flags
 }
 
 func projectFlags(short bool) []cli.Flag {
@@ -122,7 +154,11 @@ func (t *tool) loadProject(c *cli.Context, services []string, e *dockerx.Engine)
 	if err != nil {
 		return nil, err
 	}
-	if err := narrow(l, services); err != nil {
+	var deps []types.DependencyOption
+	if c.Bool("no-deps") {
+		deps = append(deps, types.IgnoreDependencies)
+	}
+	if err := narrow(l, services, deps...); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -142,7 +178,7 @@ func engineArch(ctx context.Context, e *dockerx.Engine) (string, error) {
 	return info.Arch, err
 }
 
-func narrow(l *compose.Loaded, services []string) error {
+func narrow(l *compose.Loaded, services []string, deps ...types.DependencyOption) error {
 	names := l.Project.ServiceNames()
 	for _, s := range services {
 		all := append(slices.Clone(names), l.Project.DisabledServiceNames()...)
@@ -155,7 +191,7 @@ func narrow(l *compose.Loaded, services []string) error {
 		return &configError{err, ""}
 	}
 	if len(services) > 0 {
-		if p, err = p.WithSelectedServices(services); err != nil {
+		if p, err = p.WithSelectedServices(services, deps...); err != nil {
 			return &configError{err, ""}
 		}
 	}
@@ -228,17 +264,12 @@ func unset(l *compose.Loaded) syntax.Diagnostics {
 	return diags
 }
 
-// hashes gives the digests of all services' configurations.
-func hashes(p *types.Project) (map[string]string, error) {
-	all := make(map[string]string, len(p.Services))
-	for name, s := range p.Services {
-		h, err := compose.Hash(s)
-		if err != nil {
-			return nil, err
-		}
-		all[name] = h
+// digests are what a project is compared by with what runs.
+func digests() deploy.Digests {
+	return deploy.Digests{
+		Service: compose.Hash, Effect: compose.EffectHash, Network: compose.NetworkHash, Volume: compose.VolumeHash,
+		Contents: compose.ContentHashes,
 	}
-	return all, nil
 }
 
 // running is a project that commands look at by its labels alone.
@@ -246,10 +277,43 @@ type running struct {
 	name   string
 	engine *dockerx.Engine
 	have   plan.Observed
+	since  time.Time // from when on events tell more than that
 }
 
 // find observes a project by its name; no file is needed when it is given.
 func (t *tool) find(ctx context.Context, c *cli.Context) (*running, error) {
+	r, err := t.named(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.observe(ctx); err != nil {
+		return nil, errors.Join(err, r.engine.Close())
+	}
+	return r, nil
+}
+
+// findLocked is find for what changes the project: no other ww does until unlock
+// is called.
+func (t *tool) findLocked(ctx context.Context, c *cli.Context, settle bool) (r *running, unlock func(), err error) {
+	if r, err = t.named(ctx, c); err != nil {
+		return nil, nil, err
+	}
+	var settled *dockerx.Engine
+	if settle {
+		settled = r.engine
+	}
+	if unlock, err = t.lock(ctx, settled, r.name); err != nil {
+		return nil, nil, errors.Join(err, r.engine.Close())
+	}
+	if err := r.observe(ctx); err != nil {
+		unlock()
+		return nil, nil, errors.Join(err, r.engine.Close())
+	}
+	return r, unlock, nil
+}
+
+// named finds out which project is meant.
+func (t *tool) named(ctx context.Context, c *cli.Context) (*running, error) {
 	name, err := compose.Name(ctx, t.request(c))
 	if err != nil {
 		if errors.Is(err, compose.ErrNoFile) {
@@ -261,17 +325,13 @@ func (t *tool) find(ctx context.Context, c *cli.Context) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	have, err := e.Observe(ctx, name, nil)
-	if err != nil {
-		return nil, errors.Join(err, e.Close())
-	}
-	slices.SortFunc(have.Containers, func(a, b plan.Container) int {
-		if a.Service != b.Service {
-			return strings.Compare(a.Service, b.Service)
-		}
-		return a.Number - b.Number
-	})
-	return &running{name, e, have}, nil
+	return &running{name: name, engine: e}, nil
+}
+
+func (r *running) observe(ctx context.Context) (err error) {
+	r.since = time.Now()
+	r.have, err = r.engine.Observe(ctx, r.name, nil)
+	return err
 }
 
 // containers narrows to the named services; all of them if none is named.

@@ -67,11 +67,14 @@ func (t *tool) images(c *cli.Context, opts plan.Options, op plan.Op) error {
 	p, err := deploy.Images(c.Context, d, deploy.UpRequest{
 		Project: l.Project, Options: opts, Parallel: c.Int("parallel"), Report: progress.report,
 	}, func(s plan.Step) bool { return s.Op == op })
+	progress.end()
 	if err != nil {
 		return err
 	}
 	if p.Empty() && !c.Bool("quiet") {
 		fmt.Fprintf(t.err, "nothing to do: %s\n", map[plan.Op]string{plan.Build: "no image has to be built", plan.Pull: "no image has to be pulled"}[op])
+	} else {
+		progress.total(p)
 	}
 	return nil
 }
@@ -121,6 +124,9 @@ func (t *tool) plan(c *cli.Context, format string) error {
 	if err != nil {
 		return err
 	}
+	if len(p.Diverged) > 0 {
+		fmt.Fprintf(t.err, "note: the configuration of %s changed; `up` asks before it makes that anew, which loses what it holds, or takes --yes\n", volumeNames(p.Diverged))
+	}
 	if format == "json" {
 		steps := make([]planJSON, 0, len(p.Steps))
 		for _, s := range p.Steps {
@@ -134,7 +140,7 @@ func (t *tool) plan(c *cli.Context, format string) error {
 			return err
 		}
 	} else if p.Changes() == 0 {
-		fmt.Fprintf(t.out, "nothing to do: %d of %d services are as they should be\n", len(p.Unchanged), len(req.Project.Services))
+		fmt.Fprintf(t.out, "nothing to do: %s is as it should be\n", req.Project.Name)
 	} else {
 		fmt.Fprint(t.out, p)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/compose"
@@ -20,6 +21,7 @@ func (t *tool) downCommand() *cli.Command {
 			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "also its volumes, and with them the messages that wait on the bus"},
 			&cli.StringFlag{Name: "rmi", Usage: "also images: `all`, or `local` for those that were built here"},
 			timeoutFlag(),
+			&cli.DurationFlag{Name: "drain", Value: drainFor, Usage: "how long the components may work off what waits on the bus; 0 for not at all"},
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "also containers of services that the compose file has no more"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
 		},
@@ -33,28 +35,28 @@ func (t *tool) down(c *cli.Context) error {
 			return err
 		}
 	}
-	r, err := t.find(c.Context, c)
+	r, unlock, err := t.findLocked(c.Context, c, false)
 	if err != nil {
 		return err
 	}
 	defer r.engine.Close()
-	unlock, err := t.lock(c.Context, r.name)
-	if err != nil {
-		return err
-	}
 	defer unlock()
-	// What another one has changed while this one waited counts.
-	if r.have, err = r.engine.Observe(c.Context, r.name, nil); err != nil {
-		return err
-	}
 	opts := plan.DownOptions{Volumes: c.Bool("volumes"), Images: r.images(c.String("rmi"))}
+	l := t.file(c)
 	if !c.Bool("remove-orphans") {
-		opts.Keep = t.others(c, r)
+		opts.Keep = t.others(l, r)
 	}
-	progress := t.newProgress(nil, c.Bool("quiet"))
+	var project *types.Project // for its hooks
+	if l != nil {
+		project = l.Project
+	}
+	progress := t.progressOf(r.name, r.phase, c.Bool("quiet"))
+	drain := t.newDrain(r, c.Duration("drain"))
+	opts.Drain = drain != nil
 	p, err := deploy.Down(c.Context, r.engine, deploy.DownRequest{
-		Name: r.name, Have: r.have, Options: opts, Grace: grace(c), Report: progress.report,
+		Name: r.name, Project: project, Have: r.have, Options: opts, Grace: grace(c), Report: progress.report, Drain: drain.run,
 	})
+	progress.end()
 	if err != nil {
 		return err
 	}
@@ -63,17 +65,17 @@ func (t *tool) down(c *cli.Context) error {
 	}
 	if p.Empty() && !c.Bool("quiet") {
 		fmt.Fprintf(t.err, "nothing to do: there is nothing of %s\n", r.name)
+	} else {
+		progress.total(p)
 	}
-	return nil
+	return t.drainResult(drain, opts.Volumes)
 }
 
 // others lists the containers of services that a compose file doesn't name:
 // several files may share one project, and each takes down its own. A .ww file
 // is a whole system: everything of it goes.
-func (t *tool) others(c *cli.Context, r *running) []plan.Container {
-	req := t.request(c)
-	l, err := compose.Load(c.Context, req)
-	if err != nil || l.Project == nil || l.Generated != nil {
+func (t *tool) others(l *compose.Loaded, r *running) []plan.Container {
+	if l == nil || l.Generated != nil {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(r.have.Containers), func(c plan.Container) bool {
@@ -81,6 +83,26 @@ func (t *tool) others(c *cli.Context, r *running) []plan.Container {
 		_, disabled := l.Project.DisabledServices[c.Service]
 		return mine || disabled
 	})
+}
+
+// file is what the command line's files say, where there are any that can be
+// read: going down doesn't depend on that.
+func (t *tool) file(c *cli.Context) *compose.Loaded {
+	l, err := compose.Load(c.Context, t.request(c))
+	if err != nil || l.Project == nil {
+		return nil
+	}
+	return l
+}
+
+// phase is the phase of a service, as its containers say.
+func (r *running) phase(service string) string {
+	for _, c := range r.have.Containers {
+		if c.Service == service {
+			return c.Labels[deploy.LabelPhase]
+		}
+	}
+	return ""
 }
 
 // images lists the images that go along.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/compose"
@@ -14,7 +15,6 @@ import (
 func (t *tool) exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
-		Aliases:   []string{"config"},
 		Usage:     "print the compose file that `up` runs",
 		ArgsUsage: "[SERVICE…]",
 		Flags: []cli.Flag{
@@ -134,4 +134,17 @@ func (t *tool) printHashes(l *compose.Loaded, which string) error {
 		}
 	}
 	return nil
+}
+
+// hashes gives the digests of all services' configurations.
+func hashes(p *types.Project) (map[string]string, error) {
+	all := make(map[string]string, len(p.Services))
+	for name, s := range p.Services {
+		h, err := compose.Hash(s)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = h
+	}
+	return all, nil
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,7 @@ func (t *tool) logsCommand() *cli.Command {
 			&cli.BoolFlag{Name: "timestamps", Aliases: []string{"t"}, Usage: "with the time of each line"},
 			&cli.BoolFlag{Name: "no-log-prefix", Usage: "without the names of the containers"},
 			&cli.BoolFlag{Name: "no-color", Usage: "without colours"},
+			indexFlag(),
 		},
 		Action: t.logs,
 	}
@@ -51,6 +54,15 @@ func (t *tool) logs(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if n := c.Int("index"); n != 0 {
+		if len(services) != 1 {
+			return &usageError{errors.New("--index says which container of one service"), "name the service"}
+		}
+		cs = slices.DeleteFunc(cs, func(ctr plan.Container) bool { return ctr.Number != n })
+		if len(cs) == 0 {
+			return &usageError{fmt.Errorf("service %q has no container with number %d", services[0], n), "`ww compose ps -a " + services[0] + "` lists those that it has"}
+		}
+	}
 	style := logStyle{prefix: !c.Bool("no-log-prefix"), timestamps: c.Bool("timestamps"), plain: c.Bool("no-color")}
 	printer := t.newLogPrinter(cs, style)
 	opts := deploy.LogOptions{Tail: tail, Since: c.String("since"), Until: c.String("until"), Timestamps: style.timestamps}
@@ -62,8 +74,15 @@ func (t *tool) logs(c *cli.Context) error {
 		wanted[s] = true
 	}
 	all := func(service string) bool { return len(wanted) == 0 || wanted[service] }
-	return deploy.Follow(c.Context, r.engine, r.name, cs, opts, all, printer.print, func(ev deploy.Event) {
-		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
+	counts := func(number int) bool { return c.Int("index") == 0 || number == c.Int("index") }
+	return deploy.Follow(c.Context, r.engine, r.name, time.Now(), cs, opts, all, func(l deploy.LogLine) {
+		if counts(l.Container.Number) {
+			printer.print(l)
+		}
+	}, func(ev deploy.Event) {
+		if counts(ev.Number) {
+			fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
+		}
 	})
 }
 
@@ -98,6 +117,7 @@ func (t *tool) newLogPrinter(cs []plan.Container, style logStyle) *logPrinter {
 	p := &logPrinter{tool: t, style: style, colours: map[string]colour{}}
 	for _, c := range cs {
 		p.width = max(p.width, len(shortName(c)))
+		p.colour(shortName(c)) // in their order, whoever writes first
 	}
 	style.plain = style.plain || !colourful(t.out)
 	p.style = style
@@ -107,16 +127,23 @@ func (t *tool) newLogPrinter(cs []plan.Container, style logStyle) *logPrinter {
 // shortName is a container's name without the project.
 func shortName(c plan.Container) string { return fmt.Sprintf("%s-%d", c.Service, c.Number) }
 
+// colour is the one that a container's lines begin with.
+func (p *logPrinter) colour(name string) colour {
+	c, ok := p.colours[name]
+	if !ok {
+		c = palette[len(p.colours)%len(palette)]
+		p.colours[name] = c
+	}
+	return c
+}
+
 func (p *logPrinter) print(l deploy.LogLine) {
 	var b strings.Builder
 	if p.style.prefix {
 		name := shortName(l.Container)
 		prefix := fmt.Sprintf("%-*s | ", p.width, name)
 		if !p.style.plain {
-			if _, ok := p.colours[name]; !ok {
-				p.colours[name] = palette[len(p.colours)%len(palette)]
-			}
-			prefix = "\x1b[" + string(p.colours[name]) + "m" + prefix + "\x1b[0m"
+			prefix = "\x1b[" + string(p.colour(name)) + "m" + prefix + "\x1b[0m"
 		}
 		b.WriteString(prefix)
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"time"
 
+	"github.com/docker/go-units"
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/runtime/deploy"
@@ -18,90 +20,173 @@ func (t *tool) psCommand() *cli.Command {
 		Usage:     "list the system's containers",
 		ArgsUsage: "[SERVICE…]",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also those that have stopped"},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also those that have stopped, and those of `run`"},
+			&cli.StringFlag{Name: "filter", Usage: "those with a property: `status=STATUS`"},
+			listFlag("status", "those with a `STATUS`: created, running, paused, restarting, removing, exited, dead"),
+			&cli.BoolFlag{Name: "services", Usage: "the names of services alone"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "ids alone"},
-			formatFlag("table", "table or json"),
+			&cli.BoolFlag{Name: "orphans", Value: true, Usage: "also those of services that the file has no more"},
+			&cli.BoolFlag{Name: "no-trunc", Usage: "ids and commands in full"},
+			formatFlag("table", formatUsage),
 		},
 		Action: t.ps,
 	}
 }
 
-// psEntry is one container in `ps --format json`.
-type psEntry struct {
-	ID        string      `json:"id"`
-	Name      string      `json:"name"`
-	Service   string      `json:"service"`
-	Kind      string      `json:"kind,omitempty"`
-	Phase     string      `json:"phase,omitempty"`
-	State     string      `json:"state"`
-	Health    string      `json:"health,omitempty"`
-	ExitCode  int         `json:"exit_code"`
-	Status    string      `json:"status"`
-	Image     string      `json:"image"`
-	Ports     []plan.Port `json:"ports"`
-	CreatedAt string      `json:"created_at"`
+var states = []plan.State{plan.Created, plan.Running, plan.Paused, plan.Restarting, plan.Removing, plan.Exited, plan.Dead}
+
+// wantedStates reads --status and --filter; nil where neither is given.
+func wantedStates(c *cli.Context) (map[plan.State]bool, error) {
+	asked := slices.Clone(listOf(c, "status"))
+	if f := c.String("filter"); f != "" {
+		key, value, _ := strings.Cut(f, "=")
+		if key != "status" {
+			return nil, &usageError{fmt.Errorf("--filter can't be %q", f), "write status=STATUS"}
+		}
+		asked = append(asked, value)
+	}
+	var wanted map[plan.State]bool
+	for _, s := range asked {
+		if !slices.Contains(states, plan.State(s)) {
+			return nil, &usageError{fmt.Errorf("there is no status %q", s), fmt.Sprintf("one of %v", states)}
+		}
+		if wanted == nil {
+			wanted = map[plan.State]bool{}
+		}
+		wanted[plan.State(s)] = true
+	}
+	return wanted, nil
 }
 
 func (t *tool) ps(c *cli.Context) error {
-	if err := oneOf("format", c.String("format"), "table", "json"); err != nil {
+	wanted, err := wantedStates(c)
+	if err != nil {
 		return err
+	}
+	if c.Bool("services") && c.Bool("quiet") {
+		return &usageError{errors.New("--services and --quiet exclude each other"), "leave one of them out"}
 	}
 	r, err := t.find(c.Context, c)
 	if err != nil {
 		return err
 	}
 	defer r.engine.Close()
-	cs, err := r.containers(c.Args().Slice())
-	if err != nil {
+	services := c.Args().Slice()
+	if _, err := r.containers(services); err != nil {
 		return err
 	}
-	if !c.Bool("all") {
-		cs = slices.DeleteFunc(cs, func(c plan.Container) bool {
-			return c.State == plan.Exited || c.State == plan.Created || c.State == plan.Dead
-		})
+	hidden := map[string]bool{}
+	if !c.Bool("orphans") {
+		for _, o := range t.others(t.file(c), r) {
+			hidden[o.ID] = true
+		}
 	}
+	cs := slices.DeleteFunc(slices.Clone(r.have.Containers), func(ctr plan.Container) bool {
+		stopped := ctr.State == plan.Exited || ctr.State == plan.Created || ctr.State == plan.Dead
+		switch {
+		case len(services) > 0 && !slices.Contains(services, ctr.Service), hidden[ctr.ID]:
+			return true
+		case wanted != nil:
+			return !wanted[ctr.State]
+		}
+		return !c.Bool("all") && (stopped || ctr.OneOff)
+	})
 	switch {
+	case c.Bool("services"):
+		var names []string
+		for _, ctr := range cs {
+			names = append(names, ctr.Service)
+		}
+		return t.printNames(names)
 	case c.Bool("quiet"):
-		for _, c := range cs {
-			fmt.Fprintln(t.out, c.ID)
+		for _, ctr := range cs {
+			fmt.Fprintln(t.out, ctr.ID)
 		}
 		return nil
-	case c.String("format") == "json":
-		entries := make([]psEntry, 0, len(cs))
-		for _, c := range cs {
-			entries = append(entries, entryOf(c))
-		}
-		return t.printJSON(entries)
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSERVICE\tKIND\tSTATUS\tPORTS")
-	for _, c := range cs {
-		e := entryOf(c)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.Name, e.Service, e.Kind, e.Status, ports(c.Ports))
-	}
-	return w.Flush()
+	return t.print(c.String("format"), containerListing(cs, time.Now(), c.Bool("no-trunc")))
 }
 
-func entryOf(c plan.Container) psEntry {
-	kind := strings.TrimSpace(c.Labels[deploy.LabelKind] + " " + c.Labels[deploy.LabelType])
-	ports := c.Ports
-	if ports == nil {
-		ports = []plan.Port{}
+// printNames prints each name once, in order.
+func (t *tool) printNames(names []string) error {
+	for _, n := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		if _, err := fmt.Fprintln(t.out, n); err != nil {
+			return err
+		}
 	}
-	return psEntry{
-		ID: c.ID, Name: c.Name, Service: c.Service, Kind: kind, Phase: c.Labels[deploy.LabelPhase], State: string(c.State),
-		Health: string(c.Health), ExitCode: c.ExitCode, Status: c.Status, Image: c.Image, Ports: ports,
-		CreatedAt: c.Created.UTC().Format("2006-01-02T15:04:05Z"),
+	return nil
+}
+
+// containerListing has docker compose's fields, and two of ww's: Kind and Phase.
+func containerListing(cs []plan.Container, now time.Time, whole bool) listing {
+	l := listing{columns: []column{
+		{"NAME", "Name"}, {"IMAGE", "Image"}, {"COMMAND", "Command"}, {"SERVICE", "Service"},
+		{"CREATED", "RunningFor"}, {"STATUS", "Status"}, {"PORTS", "Ports"},
+	}}
+	if slices.ContainsFunc(cs, func(c plan.Container) bool { return c.Labels[deploy.LabelKind] != "" }) {
+		l.columns = slices.Insert(l.columns, 4, column{"KIND", "Kind"})
 	}
+	for _, c := range cs {
+		l.rows = append(l.rows, containerRow(c, now, whole))
+	}
+	return l
+}
+
+// publisher is a port as docker compose's JSON has it.
+type publisher struct {
+	URL           string
+	TargetPort    uint16
+	PublishedPort uint16
+	Protocol      string
+}
+
+func containerRow(c plan.Container, now time.Time, whole bool) map[string]any {
+	id := shortID(c.ID)
+	if whole {
+		id = c.ID
+	}
+	publishers := []publisher{}
+	for _, p := range c.Ports {
+		publishers = append(publishers, publisher{p.HostIP, p.Target, p.Host, p.Protocol})
+	}
+	var mounts []string
+	volumes := 0
+	for _, m := range c.Mounts {
+		if m.Volume == "" {
+			mounts = append(mounts, m.Source)
+			continue
+		}
+		mounts = append(mounts, m.Volume)
+		volumes++
+	}
+	return map[string]any{
+		"ID": id, "Name": c.Name, "Names": c.Name, "Project": c.Labels[deploy.LabelProject], "Service": c.Service,
+		"Image": c.Image, "Command": brieflyQuoted(c.Command, whole), "State": string(c.State), "Status": c.Status,
+		"Health": string(c.Health), "ExitCode": c.ExitCode,
+		"CreatedAt": c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), "RunningFor": since(now, c.Created),
+		"Ports": ports(c.Ports), "Publishers": publishers, "Labels": labelText(c.Labels),
+		"Networks": strings.Join(slices.Sorted(slices.Values(c.Networks)), ","), "Mounts": strings.Join(mounts, ","), "LocalVolumes": fmt.Sprint(volumes),
+		"Kind":  strings.TrimSpace(c.Labels[deploy.LabelKind] + " " + c.Labels[deploy.LabelType]),
+		"Phase": c.Labels[deploy.LabelPhase],
+	}
+}
+
+// since is an age as docker's tables show it.
+func since(now, then time.Time) string {
+	if then.IsZero() {
+		return ""
+	}
+	return units.HumanDuration(now.Sub(then)) + " ago"
 }
 
 func ports(ps []plan.Port) string {
 	var out []string
 	for _, p := range ps {
-		if p.Host == 0 {
-			continue
+		text := fmt.Sprintf("%d/%s", p.Target, p.Protocol)
+		if p.Host != 0 {
+			text = fmt.Sprintf("%s->%s", hostPort(p), text)
 		}
-		out = append(out, fmt.Sprintf("%s:%d->%d/%s", p.HostIP, p.Host, p.Target, p.Protocol))
+		out = append(out, text)
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(slices.Compact(out), ", ")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func post(client *http.Client, url string, n chaos.Number) (refused bool, err er
 // of what only the bus has.
 func TestDrainUnderLoad(t *testing.T) {
 	c := newTurmoil(t, "drain", turmoilOptions{
-		bus: "redis", replicas: 1, messages: 1500, sessions: 50, window: 300, work: 100 * time.Millisecond,
+		bus: "redis", replicas: 1, messages: 4000, sessions: 50, window: 3000, work: 100 * time.Millisecond,
 	})
 	c.ww("compose", "up", "-d", "--quiet")
 	out, stop := c.follow("collected 400.")
@@ -126,9 +127,12 @@ func TestDrainUnderLoad(t *testing.T) {
 	out.wait(t, "nothing comes out", out.seen)
 	web.await(t, 8)
 	begin := time.Now()
-	c.ww("compose", "down", "--quiet")
+	code, told := c.exit("compose", "down", "--quiet", "--drain", "200ms")
 	down := time.Since(begin)
 	stop()
+	if code != exitDrain || !strings.Contains(told, "it waits on the bus's volume") {
+		t.Errorf("a down that can't wait: exit code %d\n%s", code, told)
+	}
 	records, err := chaos.ReadJournal(c.out(chaos.LoadJournal))
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +146,16 @@ func TestDrainUnderLoad(t *testing.T) {
 	out.wait(t, "not everything is sent after the second up", out.seen)
 	web.await(t, len(web.accepted)+20)
 	web.end()
+	// All is sent: now a down waits until all is handled.
+	c.ww("compose", "down", "--quiet", "--drain", "1m")
+	if records, err = chaos.ReadJournal(c.out(chaos.LoadJournal)); err != nil {
+		t.Fatal(err)
+	}
+	if left := chaos.Count(records).Lost; left > 0 {
+		t.Errorf("down left %d messages though it had the time", left)
+	}
+	c.ww("compose", "up", "-d", "--quiet")
+	out, _ = c.follow("all sent.")
 	out.wait(t, "not everything comes out", out.expect("finished."))
 	report, _ := c.count(web.records...)
 	t.Logf("%s\ndown took %.1f s and left %d messages to the next up", report, down.Seconds(), waiting)

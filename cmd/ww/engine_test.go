@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -18,36 +19,82 @@ greet = core template { template: "Hello, {{ .payload }}!"  to: out }
 out = output console {}
 `
 
-// TestKilledAtAnyMoment: wherever an up is killed, the next one finishes the
-// job, and a down leaves nothing.
+// TestKilledAtAnyMoment: wherever an up, an update or a down is killed, the
+// next up finishes the job, and a down leaves nothing. WW_KILLS sets how often.
 func TestKilledAtAnyMoment(t *testing.T) {
+	kills, seed := 15, uint64(7)
+	for name, v := range map[string]any{"WW_KILLS": &kills, "WW_KILLS_SEED": &seed} {
+		if env := os.Getenv(name); env != "" {
+			if _, err := fmt.Sscan(env, v); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
 	s := newSystem(t, "killed", map[string]string{"main.ww": small})
-	s.ww("compose", "up", "-d") // builds the image, so that kills hit what comes after
-	s.ww("compose", "down", "-v")
-	begin := time.Now()
-	s.ww("compose", "up", "-d")
-	whole := time.Since(begin)
-	s.ww("compose", "down", "-v")
-	rnd := rand.New(rand.NewPCG(7, 8))
-	for i := range 20 {
-		c := s.command("compose", "up", "-d")
+	version := func(n int) {
+		t.Helper()
+		text := strings.ReplaceAll(small, "Hello,", fmt.Sprintf("Hello %d,", n))
+		if err := os.WriteFile(filepath.Join(s.dir, "main.ww"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	timed := func(args ...string) time.Duration {
+		begin := time.Now()
+		s.ww(args...)
+		return time.Since(begin)
+	}
+	up, down := []string{"compose", "up", "-d"}, []string{"compose", "down"}
+	s.ww(up...) // builds the image, so that kills hit what comes after
+	takes := map[string]time.Duration{"down": timed(down...)}
+	takes["up"] = timed(up...)
+	version(0)
+	takes["update"] = timed(up...)
+	rnd := rand.New(rand.NewPCG(seed, 8))
+	hit := map[string]int{}
+	for i := range kills {
+		what := []string{"up", "update", "down"}[i%3]
+		args := up
+		switch what {
+		case "up":
+			s.ww(down...)
+		case "update":
+			version(i + 1)
+		case "down":
+			args = down
+		}
+		c := s.command(args...)
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		after := time.Duration(rnd.Int64N(int64(whole)))
+		after := time.Duration(rnd.Int64N(int64(takes[what])))
 		time.AfterFunc(after, func() { _ = c.Process.Kill() })
-		killed := c.Wait() != nil
-		if i%2 == 0 {
-			s.ww("compose", "up", "-d")
-			if got := s.ww("send", "greet", "you"); got != "Hello, you!\n" {
-				t.Fatalf("after a kill at %v (killed: %v): %q", after, killed, got)
-			}
+		if c.Wait() != nil {
+			hit[what]++
 		}
-		s.ww("compose", "down", "-v")
-		if left := leftovers(t, s.name); left != "" {
-			t.Fatalf("a kill at %v left %s", after, left)
+		version(i + 1)
+		told := s.ww(up...)
+		if got, want := s.ww("send", "greet", "you"), fmt.Sprintf("Hello %d, you!\n", i+1); got != want {
+			t.Fatalf("after a kill of %s at %v: %q, want %q\n%s", what, after, got, want, told)
+		}
+		if code, out := s.exit("compose", "plan", "--detailed-exitcode"); code != exitOK {
+			t.Fatalf("after a kill of %s at %v and an up something is left to do: exit code %d\n%s\n%s", what, after, code, out, told)
+		}
+		if n := strings.Count(docker(t, "ps", "-aq", "--filter", "label=com.docker.compose.project="+s.name), "\n"); n != 4 {
+			t.Fatalf("after a kill of %s at %v there are %d containers\n%s", what, after, n, told)
+		}
+		if i%5 == 4 || i == kills-1 {
+			s.ww("compose", "down", "-v")
+			if left := leftovers(t, s.name); left != "" {
+				t.Fatalf("a kill of %s at %v left %s", what, after, left)
+			}
+			s.ww(up...)
 		}
 	}
+	t.Logf("killed while at work: %v of %d", hit, kills)
+	if len(hit) < 3 {
+		t.Errorf("kills hit only %v", hit)
+	}
+	s.ww("compose", "down", "-v")
 }
 
 // TestCancelledAtAnyMoment: Ctrl-C during an up cleans up what it has made,
@@ -348,4 +395,19 @@ func TestDockerCompose(t *testing.T) {
 	if left := leftovers(t, s.name); left != "" {
 		t.Errorf("ww compose down left %s", left)
 	}
+}
+
+// TestImagesOwnCheck: a check that comes with the image is asked at once, and
+// not when the engine gets to it.
+func TestImagesOwnCheck(t *testing.T) {
+	s := newSystem(t, "imagecheck", map[string]string{
+		"Dockerfile":  "FROM busybox:stable\nHEALTHCHECK --interval=60s CMD test -f /ready\nCMD [\"sh\", \"-c\", \"touch /ready; trap 'exit 0' TERM; sleep 1000 & wait\"]\n",
+		"compose.yml": "services:\n  a: {build: .}\n  b: {image: \"busybox:stable\", command: [sleep, \"1000\"], stop_signal: SIGKILL, depends_on: {a: {condition: service_healthy}}}\n",
+	})
+	begin := time.Now()
+	s.ww("compose", "up", "-d", "--quiet")
+	if took := time.Since(begin); took > 40*time.Second {
+		t.Errorf("up took %v", took)
+	}
+	s.ww("compose", "down", "--rmi", "local", "--quiet")
 }

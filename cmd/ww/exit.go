@@ -9,10 +9,13 @@ import (
 	"syscall"
 
 	"woodwork.dev/ww/compose"
+	"woodwork.dev/ww/progress"
 	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/plan"
 )
 
-// Exit codes: one for each thing that a script may want to tell apart.
+// Exit codes: one for each thing that a script may want to tell apart. The topic
+// exit-codes says what they mean.
 const (
 	exitOK        = 0
 	exitFailed    = 1 // also: a file is out of date, or not formatted
@@ -22,6 +25,7 @@ const (
 	exitBuild     = 5
 	exitTimeout   = 6
 	exitComponent = 7
+	exitDrain     = 8
 	exitCancelled = 130
 )
 
@@ -67,6 +71,12 @@ type timeoutError struct{ msg, remedy string }
 
 func (e *timeoutError) Error() string { return e.msg }
 
+// drainError says what is left undone: of a bus that was to be empty, or of a
+// system that went down.
+type drainError struct{ msg, remedy string }
+
+func (e *drainError) Error() string { return e.msg }
+
 // answerError is a component's failure to answer.
 type answerError struct{ msg, remedy string }
 
@@ -80,6 +90,9 @@ func (e errReported) Error() string { return fmt.Sprintf("exit code %d", e.code)
 // report tells of an error and gives the exit code that it stands for. It is
 // the only place where errors become codes.
 func (t *tool) report(err error) int {
+	if t.console != nil {
+		t.console.finish()
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -93,7 +106,11 @@ func (t *tool) report(err error) int {
 		fmt.Fprintln(t.err, "ww: cancelled")
 		return code
 	}
-	fmt.Fprintf(t.err, "%s %s\n", t.paint(red, "error:"), err)
+	if t.record(progress.Record{Status: progress.StatusError, Error: err.Error(), Text: remedy}) {
+		remedy = ""
+	} else {
+		fmt.Fprintf(t.err, "%s %s\n", t.paint(red, "error:"), err)
+	}
 	var engine *deploy.EngineError
 	if errors.As(err, &engine) && len(engine.Output) > 0 {
 		t.quote("last lines of the build:", engine.Output)
@@ -128,8 +145,12 @@ func classify(err error) (int, string) {
 		timeout   *timeoutError
 		build     *buildError
 		answer    *answerError
+		drain     *drainError
+		missing   *plan.MissingImageError
 	)
 	switch {
+	case errors.As(err, &drain):
+		return exitDrain, drain.remedy
 	case errors.As(err, &answer):
 		return exitComponent, answer.remedy
 	case errors.As(err, &build):
@@ -150,10 +171,12 @@ func classify(err error) (int, string) {
 		switch engine.Kind {
 		case deploy.BuildFailed:
 			return exitBuild, engine.Remedy
-		case deploy.Unsupported:
+		case deploy.Unsupported, deploy.Invalid:
 			return exitConfig, engine.Remedy
 		}
 		return exitEngine, engine.Remedy
+	case errors.As(err, &missing):
+		return exitEngine, "`docker pull " + missing.Image + "` or `docker load` brings it, or allow it with another pull_policy"
 	case errors.Is(err, context.DeadlineExceeded):
 		return exitTimeout, ""
 	}

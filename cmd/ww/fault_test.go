@@ -273,9 +273,19 @@ func TestNothingThere(t *testing.T) {
 		code           int
 		stdout, stderr string
 	}{
-		{[]string{"ps"}, exitOK, "NAME   SERVICE   KIND   STATUS   PORTS\n", ""},
+		{[]string{"ps"}, exitOK, "NAME      IMAGE     COMMAND   SERVICE   CREATED   STATUS    PORTS\n", ""},
 		{[]string{"ps", "-q"}, exitOK, "", ""},
-		{[]string{"ps", "--format", "json"}, exitOK, "[]\n", ""},
+		{[]string{"ps", "--format", "json"}, exitOK, "", ""},
+		{[]string{"images", "--format", "json"}, exitOK, "[]\n", ""},
+		{[]string{"stop"}, exitOK, "", "nothing to do: there is nothing of p"},
+		{[]string{"stop", "a"}, exitOK, "", "nothing to do: there is nothing of p"},
+		{[]string{"stop", "b"}, exitUsage, "", `there is no service "b"`},
+		{[]string{"start", "a"}, exitConfig, "", `service "a" has no container to start`},
+		{[]string{"exec", "a", "true"}, exitConfig, "", `service "a" isn't running: it has no container`},
+		{[]string{"wait", "a"}, exitConfig, "", `service "a" isn't running`},
+		{[]string{"top"}, exitOK, "", "nothing of p runs"},
+		{[]string{"ls"}, exitOK, "NAME      STATUS    CONFIG FILES\n", ""},
+		{[]string{"volumes", "-q"}, exitOK, "", ""},
 		{[]string{"logs"}, exitOK, "", ""},
 		{[]string{"logs", "a"}, exitUsage, "", "nothing of project \"p\" is running"},
 		{[]string{"ps", "a"}, exitUsage, "", "nothing of project \"p\" is running"},
@@ -289,15 +299,17 @@ func TestNothingThere(t *testing.T) {
 	}
 }
 
-// TestPsIsAnArray: also where there are containers.
-func TestPsIsAnArray(t *testing.T) {
+// TestPsJSON: an object a line, with the fields that docker compose has.
+func TestPsJSON(t *testing.T) {
 	newFaked(t, apps(nil), map[string]string{"main.ww": oneImage})
 	if code, _, err := ww("compose", "up", "-d", "--quiet"); code != exitOK || err != "" {
 		t.Fatalf("exit code %d, %q", code, err)
 	}
 	_, out, _ := ww("compose", "ps", "--format", "json")
-	var list []map[string]any
-	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 2 || list[0]["name"] != "p-a-1" || list[0]["health"] != "healthy" {
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var first map[string]any
+	if err := json.Unmarshal([]byte(lines[0]), &first); err != nil || len(lines) != 2 || first["Name"] != "p-a-1" || first["Health"] != "healthy" ||
+		first["Kind"] != "container" {
 		t.Errorf("%v: %s", err, out)
 	}
 }
@@ -325,10 +337,10 @@ func counts(calls []enginetest.Call) string {
 }
 
 // TestCallsOfUp holds how often the engine is called: for each container to
-// create it, to start it, and at most one call for its address and three for a
-// probe; and besides, whatever their number, four to look at the project, four
-// again once the image is built, and one each for the build, the network, the
-// volume and the events. A second up only looks.
+// create it and to start it; and besides, whatever their number, four to look at
+// the project, four again once the image is built, one each for the build, the
+// network, the volume and the events, and a few for all addresses. A second up
+// only looks.
 func TestCallsOfUp(t *testing.T) {
 	for _, n := range []int{10, 50} {
 		f := newFaked(t, apps(nil), map[string]string{"main.ww": consoles(n)})
@@ -337,7 +349,7 @@ func TestCallsOfUp(t *testing.T) {
 		}
 		first := f.Calls()
 		t.Logf("up of %d components and their bus: %d calls: %s", n, len(first), counts(first))
-		if most := 6*(n+1) + 12; len(first) > most {
+		if most := 2*(n+1) + 12 + 4; len(first) > most {
 			t.Errorf("%d components: %d calls, at most %d: %s", n, len(first), most, counts(first))
 		}
 		code, out, err := ww("compose", "up", "-d")

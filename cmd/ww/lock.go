@@ -8,12 +8,18 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"woodwork.dev/ww/dockerx"
 )
 
 // lock makes sure that one ww at a time changes a project on this machine. It
 // waits for another one, and says so. The lock goes with the process, however
 // it ends. unlock may be called more than once.
-func (t *tool) lock(ctx context.Context, project string) (unlock func(), err error) {
+//
+// Where the one before was killed or cancelled in the middle of its work, what
+// the engine is still stopping for it would look as if it ran: with an engine,
+// lock waits until that has stopped.
+func (t *tool) lock(ctx context.Context, e *dockerx.Engine, project string) (unlock func(), err error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		dir = os.TempDir()
@@ -34,5 +40,26 @@ func (t *tool) lock(ctx context.Context, project string) (unlock func(), err err
 	if err != nil {
 		return func() {}, nil // a file system without locks
 	}
-	return func() { _ = l.Close() }, nil // closing unlocks
+	mark := filepath.Join(dir, project+".work") // there while work is under way
+	before, err := os.Stat(mark)
+	unfinished := err == nil
+	if unfinished && e != nil {
+		if err := e.AwaitStops(ctx, project, before.ModTime()); err != nil {
+			_ = l.Close()
+			return nil, err
+		}
+		unfinished = false
+	}
+	if !unfinished {
+		_ = os.WriteFile(mark, nil, 0o600) // without it, it works as with other tools' killed commands
+	}
+	return func() {
+		if !l.Locked() {
+			return
+		}
+		if ctx.Err() == nil && !unfinished {
+			_ = os.Remove(mark)
+		}
+		_ = l.Close() // unlocks
+	}, nil
 }

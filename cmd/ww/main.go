@@ -18,6 +18,7 @@ func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 type tool struct {
 	in       io.Reader
 	out, err io.Writer
+	console  *console
 	signals  *signals
 	streamed bool // pieces of the answer under way have been printed
 }
@@ -27,7 +28,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	// compose-go warns through this logger; what matters of it is said by the
 	// commands themselves, in their own form.
 	logrus.SetOutput(io.Discard)
-	t := &tool{in: stdin, out: stdout, err: stderr}
+	c := &console{}
+	t := &tool{in: stdin, out: stdout, err: &stream{file: stderr, console: c, diag: true}, console: c}
+	defer c.finish()
 	var stop func()
 	t.signals, stop = watchSignals()
 	defer stop()
@@ -38,24 +41,26 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 func (t *tool) app() *cli.App {
 	app := &cli.App{
-		Name:                 "ww",
-		Usage:                "run the system of agents that a .ww file describes",
-		Version:              version(),
-		Reader:               t.in,
-		Writer:               t.out,
-		ErrWriter:            t.err,
-		HideHelpCommand:      true,
-		EnableBashCompletion: true,
+		Name:            "ww",
+		Usage:           "run the system of agents that a .ww file describes",
+		Version:         version(),
+		Reader:          t.in,
+		Writer:          t.out,
+		ErrWriter:       t.err,
+		HideHelpCommand: true,
 		Commands: []*cli.Command{
 			t.composeCommand(),
 			t.sendCommand(), t.chatCommand(),
 			t.busCommand(), t.traceCommand(), t.servicesCommand(),
-			t.checkCommand(), t.fmtCommand(), t.graphCommand(),
+			t.checkCommand(), t.fmtCommand(), t.graphCommand(), t.doctorCommand(),
+			t.helpCommand(), t.completionCommand(), t.completeCommand(), t.manCommand(),
 			t.componentCommand(), t.healthCommand(), t.requestCommand(), t.busAgentCommand(),
 		},
 		// Exit codes are mapped in one place: report.
 		ExitErrHandler: func(*cli.Context, error) {},
 	}
+	// The library adds its help flag only where it adds its help command, too.
+	app.Flags = []cli.Flag{cli.HelpFlag}
 	app.Action = unknownCommand
 	app.OnUsageError = usage
 	for _, c := range app.Commands {

@@ -2,10 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"io"
-	"os"
-
-	"golang.org/x/term"
 )
 
 type colour string
@@ -25,15 +21,6 @@ func (t *tool) paint(c colour, s string) string {
 		return s
 	}
 	return "\x1b[" + string(c) + "m" + s + "\x1b[0m"
-}
-
-func colourful(w io.Writer) bool {
-	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && os.Getenv("CI") == "" && isTerminal(w)
-}
-
-func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // printJSON writes a result for scripts.

@@ -2,83 +2,116 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"woodwork.dev/ww/progress"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 )
 
-// progress tells people how a long command gets on: a line on standard error
-// for each thing that is done.
-type progress struct {
-	tool    *tool
-	project *types.Project // nil for a down
-	quiet   bool
-	begin   time.Time
-
-	mu    sync.Mutex
-	ready map[string]bool // containers that a wait is planned for, by name
-	build map[int]string  // last line of a running build or pull
+// reporter tells people how a long command gets on, on standard error, in the
+// form that --progress asks for. Where a command doesn't end it, the next one
+// to begin does, or the end of the program.
+type reporter struct {
+	tool  *tool
+	name  string
+	view  progress.View
+	quiet bool
+	begin time.Time
 }
 
-func (t *tool) newProgress(p *types.Project, quiet bool) *progress {
-	return &progress{tool: t, project: p, quiet: quiet, begin: time.Now(), ready: map[string]bool{}, build: map[int]string{}}
+// newProgress is for a project from a file. It may be nil.
+func (t *tool) newProgress(p *types.Project, quiet bool) *reporter {
+	if p == nil {
+		return t.progressOf("", nil, quiet)
+	}
+	return t.progressOf(p.Name, func(service string) string { return p.Services[service].Labels[deploy.LabelPhase] }, quiet)
 }
 
-var doneWords = map[plan.Op]string{
-	plan.Build: "built", plan.Pull: "pulled", plan.CreateNetwork: "network", plan.CreateVolume: "volume",
-	plan.Start: "started", plan.Ready: "ready", plan.Completed: "completed", plan.Stop: "stopped",
-	plan.Remove: "removed", plan.RemoveNetwork: "removed", plan.RemoveVolume: "removed", plan.RemoveImage: "removed",
+// progressOf is for a project of which a name and the services' phases are
+// known.
+func (t *tool) progressOf(name string, phases progress.Phases, quiet bool) *reporter {
+	r := &reporter{tool: t, name: name, quiet: quiet, begin: time.Now()}
+	paint := func(c progress.Colour, s string) string { return t.paint(colour(c), s) }
+	if t.console == nil {
+		r.view = progress.NewPlain(t.err, phases, paint, time.Now)
+		return r
+	}
+	var tree *progress.Tree
+	out := t.err.(*stream)
+	switch mode := t.console.progressMode(out); {
+	case quiet || mode == "quiet":
+		r.view = progress.Silent{}
+	case mode == "json":
+		r.view = progress.NewJSON(records{out}, phases)
+	case mode == "tty":
+		f, _ := fileOf(out)
+		tree = progress.NewTree(strings.TrimSpace(t.console.verb+" "+name), screenOf{f}, phases, paint)
+		r.view = tree
+	default:
+		r.view = progress.NewPlain(t.err, phases, paint, time.Now)
+	}
+	t.console.begin(tree, r.view.End)
+	return r
 }
 
-func (p *progress) report(ev deploy.Progress) {
-	if p.quiet {
+// progressMode is what auto stands for: a tree where someone looks at a
+// terminal that can show one.
+func (c *console) progressMode(s *stream) string {
+	f, isFile := fileOf(s)
+	switch {
+	case c.mode != "auto" && c.mode != "" && (c.mode != "tty" || isFile):
+		return c.mode
+	case !isFile || c.colour == "never" || bare() || !isTerminal(f):
+		return "plain"
+	}
+	return "tty"
+}
+
+func (r *reporter) report(ev deploy.Progress) { r.view.Report(ev) }
+
+// end shows how it ended. What comes after stands below.
+func (r *reporter) end() {
+	if r.tool.console != nil {
+		r.tool.console.finish()
+	}
+}
+
+// total says what has been done, in one line.
+func (r *reporter) total(p plan.Plan) {
+	if r.quiet || p.Empty() {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch ev.Status {
-	case deploy.Running:
-		if ev.Step.Op == plan.Build || ev.Step.Op == plan.Pull {
-			p.line(ev.Step, string(ev.Step.Op)+"ing", "")
+	kinds := []struct {
+		ops       []plan.Op
+		one, many string
+	}{
+		{[]plan.Op{plan.Build}, "image built", "images built"},
+		{[]plan.Op{plan.Pull}, "image pulled", "images pulled"},
+		{[]plan.Op{plan.Remove}, "container", "containers"},
+		{[]plan.Op{plan.RemoveNetwork}, "network", "networks"},
+		{[]plan.Op{plan.RemoveVolume}, "volume", "volumes"},
+		{[]plan.Op{plan.RemoveImage}, "image", "images"},
+	}
+	var parts []string
+	for _, k := range kinds {
+		n := 0
+		for _, s := range p.Steps {
+			if slices.Contains(k.ops, s.Op) {
+				n++
+			}
 		}
-	case deploy.Done:
-		word, ok := doneWords[ev.Step.Op]
-		if !ok || ev.Step.Op == plan.Stop {
-			return // said by what follows it
+		if n > 0 {
+			parts = append(parts, count(n, k.one, k.many))
 		}
-		if ev.Step.Op == plan.Ready && ev.Step.Target != "" && ev.Elapsed < time.Second {
-			return // it was there before, and ready though the engine hasn't looked yet
-		}
-		p.line(ev.Step, word, fmt.Sprintf("%.1fs", time.Since(p.begin).Seconds()))
-	case deploy.Failed:
-		p.line(ev.Step, "failed", "")
 	}
-}
-
-func (p *progress) line(s plan.Step, word, when string) {
-	cause := ""
-	if s.Cause != "" && s.Cause != "not there" && word != "removed" {
-		cause = "  (" + s.Cause + ")"
+	verb := ""
+	if r.tool.console != nil {
+		verb = r.tool.console.verb
 	}
-	c := colour("32")
-	if word == "failed" {
-		c = red
-	}
-	fmt.Fprintln(p.tool.err, strings.TrimRight(fmt.Sprintf("  %s %-10s %s%s", p.tool.paint(c, fmt.Sprintf("%-9s", word)), p.phase(s), s.Name, cause)+"  "+when, " "))
-}
-
-// phase is the coarse place of a step in the order of starting.
-func (p *progress) phase(s plan.Step) string {
-	if p.project == nil {
-		return ""
-	}
-	if svc, ok := p.project.Services[s.Service]; ok && s.Op != plan.CreateNetwork && s.Op != plan.CreateVolume {
-		return svc.Labels[deploy.LabelPhase]
-	}
-	return ""
+	fmt.Fprintf(r.tool.err, "%s: %s in %.1fs\n", strings.TrimSpace(r.tool.paint(green, verb)+" "+r.name), strings.Join(parts, ", "), time.Since(r.begin).Seconds())
 }

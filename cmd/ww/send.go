@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -144,7 +145,7 @@ func (r *running) send(ctx context.Context, target string, req request, on func(
 	case res.err != nil:
 		return res.err
 	case res.code != 0:
-		return fmt.Errorf("sending through %s failed: %s", via.Name, strings.TrimSpace(stderr.String()))
+		return &answerError{fmt.Sprintf("sending through %s failed: %s", via.Name, oneLine(strings.TrimSpace(stderr.String()))), "`ww compose logs " + via.Service + "` tells more"}
 	}
 	return nil
 }
@@ -155,7 +156,7 @@ func readReplies(r io.Reader, on func(reply) error) error {
 	for sc.Scan() {
 		var rep reply
 		if err := json.Unmarshal(sc.Bytes(), &rep); err != nil {
-			return fmt.Errorf("no answer, but: %s", harmless(string(sc.Bytes()[:min(len(sc.Bytes()), 500)])))
+			return &answerError{"no answer, but: " + harmless(string(sc.Bytes()[:min(len(sc.Bytes()), 500)])), "the component's ww may be another version: `ww compose up -d` replaces it"}
 		}
 		if err := on(rep); err != nil {
 			return err
@@ -190,6 +191,8 @@ func (r *running) gateway(target string) (plan.Container, error) {
 	case found == nil:
 		return plan.Container{}, &usageError{fmt.Errorf("there is no component %q in %s", target, r.name),
 			suggestion(target, names, "there are: "+strings.Join(slices.Compact(names), ", "))}
+	case found.Labels[deploy.LabelKind] == "input":
+		return plan.Container{}, notForInputs(found)
 	case found.State != plan.Running:
 		down = found
 	}
@@ -200,6 +203,21 @@ func (r *running) gateway(target string) (plan.Container, error) {
 		}
 	}
 	return *found, nil
+}
+
+// notForInputs says where to send what an input would hand on.
+func notForInputs(c *plan.Container) error {
+	remedy := "it hands nothing on"
+	if routes := c.Labels[deploy.LabelRoutes]; routes != "" {
+		remedy = "send to what it hands on to: " + strings.ReplaceAll(routes, ",", ", ")
+	}
+	for _, p := range c.Ports {
+		if p.Host != 0 {
+			remedy += fmt.Sprintf("; or `curl -d '{\"value\": \"…\"}' http://%s`", net.JoinHostPort(p.HostIP, fmt.Sprint(p.Host)))
+			break
+		}
+	}
+	return &usageError{fmt.Errorf("%s is an input: it takes work from outside, and no messages", c.Labels[deploy.LabelComponent]), remedy}
 }
 
 // printAnswer shows an answer as it comes: pieces without line breaks between

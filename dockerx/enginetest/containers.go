@@ -52,6 +52,24 @@ func (e *Engine) createContainer(_ http.ResponseWriter, r *http.Request) (reply,
 	return reply{http.StatusCreated, map[string]any{"Id": c.id, "Warnings": []string{}}}, nil
 }
 
+// mounts are what a listing says of them.
+func (c *ctr) mounts() []map[string]any {
+	list := []map[string]any{}
+	for _, b := range c.config.HostConfig.Binds {
+		source, rest, _ := strings.Cut(b, ":")
+		target, mode, _ := strings.Cut(rest, ":")
+		m := map[string]any{"Type": "volume", "Name": source, "Destination": target, "RW": mode != "ro"}
+		if strings.HasPrefix(source, "/") {
+			m = map[string]any{"Type": "bind", "Source": source, "Destination": target, "RW": mode != "ro"}
+		}
+		list = append(list, m)
+	}
+	for _, m := range c.config.HostConfig.Mounts {
+		list = append(list, map[string]any{"Type": m.Type, "Name": m.Source, "Destination": m.Target, "RW": true})
+	}
+	return list
+}
+
 // volumes are the names of the volumes that a container has.
 func (c *ctr) volumes() map[string]bool {
 	names := map[string]bool{}
@@ -121,10 +139,8 @@ func (e *Engine) stopContainer(_ http.ResponseWriter, r *http.Request) (reply, e
 	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-t.C: // also when who asked for it is gone
 	case <-e.ctx.Done():
-		return streamed, nil
-	case <-r.Context().Done():
 		return streamed, nil
 	}
 	return e.with(r, func(c *ctr) (reply, error) {
@@ -150,7 +166,9 @@ func (e *Engine) killContainer(_ http.ResponseWriter, r *http.Request) (reply, e
 		if !c.running() {
 			return reply{}, errorf(http.StatusConflict, "Cannot kill container: %s: Container %s is not running", r.PathValue("id"), c.id)
 		}
-		switch signal := r.URL.Query().Get("signal"); signal {
+		signal := r.URL.Query().Get("signal")
+		e.emit(c, "kill", "signal", signal)
+		switch signal {
 		case "", "KILL", "SIGKILL", "9":
 			e.die(c, 137, true)
 		case "TERM", "SIGTERM", "15", "INT", "SIGINT":
@@ -158,6 +176,18 @@ func (e *Engine) killContainer(_ http.ResponseWriter, r *http.Request) (reply, e
 				e.die(c, b.ExitCode, true)
 			}
 		}
+		return done()
+	})
+}
+
+func (e *Engine) renameContainer(_ http.ResponseWriter, r *http.Request) (reply, error) {
+	return e.with(r, func(c *ctr) (reply, error) {
+		name := r.URL.Query().Get("name")
+		if o := e.find(name); o != nil && o != c {
+			return reply{}, errorf(http.StatusConflict, "Conflict. The container name %q is already in use by container %q.", "/"+name, o.id)
+		}
+		c.name = name
+		e.emit(c, "rename")
 		return done()
 	})
 }
@@ -254,7 +284,7 @@ func (e *Engine) summary(c *ctr) map[string]any {
 		"Id": c.id, "Names": []string{"/" + c.name}, "Image": c.config.Image, "ImageID": c.imageID,
 		"Command": strings.Join(slices.Concat(c.config.Entrypoint, c.config.Cmd), " "),
 		"Created": c.created.Unix(), "Labels": c.config.Labels, "State": c.state, "Status": c.status(),
-		"Ports": ports, "NetworkSettings": map[string]any{"Networks": c.endpoints()},
+		"Ports": ports, "NetworkSettings": map[string]any{"Networks": c.endpoints()}, "Mounts": c.mounts(),
 		"HostConfig": map[string]any{"NetworkMode": c.config.HostConfig.NetworkMode},
 	}
 }

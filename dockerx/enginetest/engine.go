@@ -29,8 +29,13 @@ import (
 type Options struct {
 	// APIVersion is the newest version that it speaks. Empty: 1.51.
 	APIVersion string
+	// Behind is the unix socket of another engine, which answers all calls: what
+	// is left to this one is to count them, and to have them go wrong.
+	Behind string
 	// BuildKit has it say that BuildKit is its builder.
 	BuildKit bool
+	// Info is more than what it says of itself otherwise, or other.
+	Info map[string]any
 	// Images are there from the start.
 	Images []string
 	// PullErrors are what a registry says about images; others can be pulled.
@@ -92,6 +97,7 @@ type Engine struct {
 	opts   Options
 	host   string
 	server *http.Server
+	behind http.Handler // nil: this engine answers by itself
 	stop   context.CancelFunc
 	ctx    context.Context // of the server: ends with it
 	wg     sync.WaitGroup
@@ -141,6 +147,9 @@ func Start(tb testing.TB, o Options) *Engine {
 	}
 	for _, ref := range o.Images {
 		e.images[tagged(ref)] = "sha256:" + e.newID()
+	}
+	if o.Behind != "" {
+		e.behind = proxy(o.Behind)
 	}
 	e.server = &http.Server{Handler: e.handler(), BaseContext: func(net.Listener) context.Context { return ctx }}
 	served := make(chan struct{})

@@ -183,3 +183,15 @@ func readTar(r io.Reader) (map[string][]byte, error) {
 		files[h.Name] = data
 	}
 }
+
+// askRegistry tells of an image that could be pulled.
+func (e *Engine) askRegistry(_ http.ResponseWriter, r *http.Request) (reply, error) {
+	ref := strings.TrimPrefix(strings.TrimSuffix(r.PathValue("id"), "/json"), "docker.io/")
+	ref = tagged(strings.TrimPrefix(ref, "library/"))
+	for name, msg := range e.opts.PullErrors {
+		if tagged(name) == ref {
+			return reply{}, errorf(http.StatusNotFound, "%s", msg)
+		}
+	}
+	return ok(map[string]any{"Descriptor": map[string]any{"mediaType": "application/vnd.docker.distribution.manifest.v2+json", "size": 1, "digest": "sha256:" + strings.Repeat("0", 64)}, "Platforms": []any{}})
+}

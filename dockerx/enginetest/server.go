@@ -2,9 +2,11 @@ package enginetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -89,6 +91,7 @@ func (e *Engine) routes() map[string]struct {
 		"GET /containers/{id}/json":    {"container.inspect", e.inspectContainer},
 		"POST /containers/{id}/start":  {"container.start", e.startContainer},
 		"POST /containers/{id}/stop":   {"container.stop", e.stopContainer},
+		"POST /containers/{id}/rename": {"container.rename", e.renameContainer},
 		"POST /containers/{id}/kill":   {"container.kill", e.killContainer},
 		"POST /containers/{id}/wait":   {"container.wait", e.waitContainer},
 		"POST /containers/{id}/resize": {"container.resize", e.resizeContainer},
@@ -110,6 +113,7 @@ func (e *Engine) routes() map[string]struct {
 		"POST /images/create":          {"image.pull", e.pullImage},
 		"GET /images/{id...}":          {"image.inspect", e.inspectImage},
 		"DELETE /images/{id...}":       {"image.remove", e.removeImage},
+		"GET /distribution/{id...}":    {"image.ask", e.askRegistry},
 		"POST /build":                  {"image.build", e.buildImage},
 	}
 }
@@ -131,6 +135,10 @@ func (e *Engine) handler() http.Handler {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { e.serve(w, r, route.op, route.h) })
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if e.behind != nil {
+			e.behind.ServeHTTP(w, r)
+			return
+		}
 		answer(w, reply{}, errorf(http.StatusNotFound, "page not found: enginetest knows no %s %s", r.Method, r.URL.Path))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -157,7 +165,7 @@ func (e *Engine) unversioned(path string) (string, error) {
 	if m == nil {
 		return path, nil
 	}
-	if !e.speaks(m[1] + "." + m[2]) {
+	if e.behind == nil && !e.speaks(m[1]+"."+m[2]) {
 		return "", errorf(http.StatusBadRequest, "client version %s.%s is too new. Maximum supported API version is %s", m[1], m[2], e.opts.APIVersion)
 	}
 	return m[3], nil
@@ -187,6 +195,12 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, op string, h hand
 	f := e.record(call)
 	if f != nil && !e.suffer(w, r, f) {
 		return
+	}
+	if e.behind != nil {
+		h = e.forward
+		if f != nil && f.Kind == Lost {
+			r = r.WithContext(context.WithValue(r.Context(), lostKey{}, true))
+		}
 	}
 	rep, err := h(w, r)
 	if f != nil && f.Kind == Lost {
@@ -292,5 +306,11 @@ func (e *Engine) version(http.ResponseWriter, *http.Request) (reply, error) {
 }
 
 func (e *Engine) info(http.ResponseWriter, *http.Request) (reply, error) {
-	return ok(map[string]any{"ServerVersion": "0.0-enginetest", "OSType": "linux", "Architecture": "x86_64", "NCPU": 2})
+	info := map[string]any{
+		"ServerVersion": "0.0-enginetest", "OSType": "linux", "Architecture": "x86_64", "NCPU": 2,
+		"MemoryLimit": true, "SwapLimit": true, "CpuCfsQuota": true, "PidsLimit": true,
+		"SystemTime": time.Now().Format(time.RFC3339Nano),
+	}
+	maps.Copy(info, e.opts.Info)
+	return ok(info)
 }

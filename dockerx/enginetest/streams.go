@@ -24,9 +24,14 @@ func (e *Engine) streamEvents(w http.ResponseWriter, r *http.Request) (reply, er
 		return reply{}, err
 	}
 	since, cut := parseTime(r.URL.Query().Get("since")), openStream(r)
+	end := parseTime(r.URL.Query().Get("until"))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
 	flush(w)
+	past := false
+	if !end.IsZero() {
+		e.after(time.Until(end), func() { past = true })
+	}
 	e.mu.Lock()
 	next := len(e.events)
 	if !since.IsZero() {
@@ -36,17 +41,18 @@ func (e *Engine) streamEvents(w http.ResponseWriter, r *http.Request) (reply, er
 	enc := json.NewEncoder(w)
 	for {
 		var ev event
+		found := false
 		if !e.until(r.Context(), cut, func() bool {
-			for ; next < len(e.events); next++ {
+			for ; next < len(e.events) && !found; next++ {
 				ev = e.events[next]
-				if !ev.at.Before(since) && f.event(ev) {
-					next++
-					return true
-				}
+				found = !ev.at.Before(since) && (end.IsZero() || !ev.at.After(end)) && f.event(ev)
 			}
-			return false
+			return found || past
 		}) {
 			panic(http.ErrAbortHandler)
+		}
+		if !found {
+			return streamed, nil
 		}
 		if err := enc.Encode(map[string]any{
 			"Type": "container", "Action": ev.action, "status": ev.action, "id": ev.id,

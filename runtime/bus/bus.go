@@ -106,6 +106,10 @@ type Operator interface {
 	// Dropped tells how many messages were published on topics that nobody
 	// subscribes to. They are dropped by design.
 	Dropped(ctx context.Context) (int64, error)
+
+	// Subscribers returns the components that get what is published on a
+	// topic now, in order of their names.
+	Subscribers(ctx context.Context, topic string) ([]string, error)
 }
 
 // Watch says which messages to show.
@@ -154,13 +158,16 @@ type Replies interface {
 // one step with the acknowledgement of m; ids of outputs that have none are
 // derived from m's id, so that a message handled twice has its results on the
 // bus once. An error makes the message be tried again after a delay, up to its
-// MaxRetries, then it goes to the dead letters; so does a panic.
+// MaxRetries, then it goes to the dead letters; so does a panic. An error that
+// is marked Permanent or RetryAfter says otherwise.
 //
 // Whoever waits for the answer to a message that goes to the dead letters is
 // told: the bus sends its ReplyTo a message with Error set, in the same step.
 //
 // A message that is delivered at most once isn't tried again: it goes to the
 // dead letters with the first error.
+//
+// The payload may be kept, and must not be written to.
 type Handler func(ctx context.Context, m Message) (outputs []Message, err error)
 
 // Consumer describes one replica of a component that takes messages.

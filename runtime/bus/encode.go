@@ -80,7 +80,7 @@ func appendText(b []byte, s string) []byte {
 
 // plain reports whether s stands in JSON as it is: ASCII without control
 // characters, quotes and backslashes.
-func plain(s string) bool {
+func plain[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
 			return false
@@ -98,7 +98,7 @@ func validJSON(b []byte) bool {
 	return end >= 0 && skipSpace(b, end) == len(b)
 }
 
-func skipSpace[T string | []byte](b T, i int) int {
+func skipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
 	}
@@ -107,7 +107,7 @@ func skipSpace[T string | []byte](b T, i int) int {
 
 // skipValue returns the end of the value that begins at i, or -1 where there
 // is none.
-func skipValue[T string | []byte](b T, i, depth int) int {
+func skipValue(b []byte, i, depth int) int {
 	if i >= len(b) || depth > maxDepth {
 		return -1
 	}
@@ -128,7 +128,7 @@ func skipValue[T string | []byte](b T, i, depth int) int {
 	return skipNumber(b, i)
 }
 
-func skipWord[T string | []byte](b T, i int, word string) int {
+func skipWord(b []byte, i int, word string) int {
 	if len(b)-i < len(word) || string(b[i:i+len(word)]) != word {
 		return -1
 	}
@@ -136,7 +136,7 @@ func skipWord[T string | []byte](b T, i int, word string) int {
 }
 
 // skipList skips an object or an array, which end in closing.
-func skipList[T string | []byte](b T, i, depth int, closing byte) int {
+func skipList(b []byte, i, depth int, closing byte) int {
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == closing {
 		return i + 1
@@ -170,7 +170,7 @@ func skipList[T string | []byte](b T, i, depth int, closing byte) int {
 	}
 }
 
-func skipString[T string | []byte](b T, i int) int {
+func skipString(b []byte, i int) int {
 	for i++; ; i++ {
 		i = skipPlain(b, i)
 		switch {
@@ -201,16 +201,15 @@ func skipString[T string | []byte](b T, i int) int {
 }
 
 // skipPlain returns the place of the first quote, backslash or control
-// character from i on. It looks at eight bytes at a time.
-func skipPlain[T string | []byte](b T, i int) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64([]byte(b[i : i+8]))
-		quote, slash := w^(ones*'"'), w^(ones*'\\')
-		special := (w-ones*' ')&^w | (quote-ones)&^quote | (slash-ones)&^slash
-		if special&highs != 0 {
+// character from i on. It looks at many bytes at a time.
+func skipPlain(b []byte, i int) int {
+	for ; i+32 <= len(b); i += 32 {
+		if special(b[i:])|special(b[i+8:])|special(b[i+16:])|special(b[i+24:]) != 0 {
 			break
 		}
+	}
+	for i+8 <= len(b) && special(b[i:]) == 0 {
+		i += 8
 	}
 	for i < len(b) && b[i] >= ' ' && b[i] != '"' && b[i] != '\\' {
 		i++
@@ -218,7 +217,16 @@ func skipPlain[T string | []byte](b T, i int) int {
 	return i
 }
 
-func skipNumber[T string | []byte](b T, i int) int {
+// special isn't 0 where one of the first eight bytes is a quote, a backslash or
+// a control character.
+func special(b []byte) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	w := binary.LittleEndian.Uint64(b)
+	quote, slash := w^(ones*'"'), w^(ones*'\\')
+	return ((w-ones*' ')&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+}
+
+func skipNumber(b []byte, i int) int {
 	if i < len(b) && b[i] == '-' {
 		i++
 	}
@@ -247,7 +255,7 @@ func skipNumber[T string | []byte](b T, i int) int {
 	return i
 }
 
-func skipDigits[T string | []byte](b T, i int) int {
+func skipDigits(b []byte, i int) int {
 	from := i
 	for i < len(b) && '0' <= b[i] && b[i] <= '9' {
 		i++

@@ -154,26 +154,35 @@ func (m *Message) receiver() string {
 }
 
 // Decode reads the wire form. Mode and pattern may be missing; anything else
-// that Validate refuses is an error.
-func Decode(data []byte) (Message, error) { return DecodeText(string(data)) }
+// that Validate refuses is an error. The payload may be a part of data, which
+// nobody may write to any more; nothing else of the message is.
+func Decode(data []byte) (Message, error) {
+	var m Message
+	err := m.Decode(data)
+	return m, err
+}
 
-// DecodeText is Decode for what comes as a string.
-func DecodeText(s string) (Message, error) {
-	if len(s) > MaxMessageBytes {
-		return Message{}, fmt.Errorf("envelope of %d bytes: %w: at most %d", len(s), ErrTooLarge, MaxMessageBytes)
+// Decode is the function of that name, into m.
+func (m *Message) Decode(data []byte) error {
+	if *m = (Message{}); len(data) > MaxMessageBytes {
+		return fmt.Errorf("envelope of %d bytes: %w: at most %d", len(data), ErrTooLarge, MaxMessageBytes)
 	}
-	m, ok := parseEnvelope(s)
-	if !ok {
-		m = Message{}
-		if err := json.Unmarshal([]byte(s), &m); err != nil {
-			return Message{}, fmt.Errorf("envelope is not a message: %w", err)
+	err := m.decode(data)
+	if err != nil {
+		*m = Message{}
+	}
+	return err
+}
+
+func (m *Message) decode(data []byte) error {
+	if !parseEnvelope(data, m) {
+		*m = Message{}
+		if err := json.Unmarshal(data, m); err != nil {
+			return fmt.Errorf("envelope is not a message: %w", err)
 		}
 	}
 	m.fillModes()
-	if err := m.Validate(); err != nil {
-		return Message{}, err
-	}
-	return m, nil
+	return m.Validate()
 }
 
 // clip keeps what others sent from filling a log line.

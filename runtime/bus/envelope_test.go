@@ -29,8 +29,8 @@ func FuzzEnvelope(f *testing.F) {
 		if got, want := validJSON([]byte(s)), json.Valid([]byte(s)); got != want {
 			t.Fatalf("validJSON(%q) is %v", s, got)
 		}
-		m, ok := parseEnvelope(s)
-		if !ok {
+		var m Message
+		if !parseEnvelope([]byte(s), &m) {
 			return
 		}
 		var want Message
@@ -69,8 +69,8 @@ func TestEnvelopeIsParsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, ok := parseEnvelope(string(b))
-	if !ok || !reflect.DeepEqual(got, m) {
+	var got Message
+	if !parseEnvelope(b, &got) || !reflect.DeepEqual(got, m) {
 		t.Errorf("got %+v, want %+v", got, m)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -58,7 +57,7 @@ func isNotFound(err error) bool {
 func (e *executor) failure(ctx context.Context, s plan.Step, id string, b *brokenError) error {
 	ctx, cancel := context.WithTimeout(ctx, logsWithin)
 	defer cancel()
-	err := &ComponentError{Service: s.Service, Container: s.Name, Reason: b.reason, Logs: Tail(ctx, e.driver, id, LogLines)}
+	err := &ComponentError{Service: s.Service, Container: plan.FinalName(s.Name), Reason: b.reason, Logs: Tail(ctx, e.driver, id, LogLines)}
 	if b.code != nil {
 		err.Exited, err.ExitCode = true, *b.code
 	}
@@ -108,29 +107,36 @@ func restartPolicy(s types.ServiceConfig) (policy string, attempts int) {
 
 // Tail gives the last lines of a container's log, as far as they can be had.
 func Tail(ctx context.Context, d Driver, id string, n int) []string {
-	var out bytes.Buffer
-	var mu sync.Mutex
-	w := lockedWriter{&mu, &out}
-	if err := d.Logs(ctx, id, LogOptions{Tail: fmt.Sprint(n)}, w, w); err != nil && out.Len() == 0 {
+	var out lines
+	if err := d.Logs(ctx, id, LogOptions{Tail: fmt.Sprint(n)}, &out, &out); err != nil && out.text.Len() == 0 {
 		return nil
 	}
-	lines := strings.Split(strings.TrimRight(out.String(), "\r\n"), "\n")
-	if len(lines) == 1 && lines[0] == "" {
-		return nil
-	}
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], "\r")
-	}
-	return lines[max(0, len(lines)-n):]
+	return out.last(n)
 }
 
-type lockedWriter struct {
-	mu *sync.Mutex
-	w  io.Writer
+// lines keeps what several streams write.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
 }
 
-func (l lockedWriter) Write(p []byte) (int, error) {
+func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.text.Write(p)
+}
+
+// last gives the last lines; nil if nothing was written.
+func (l *lines) last(n int) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := strings.TrimRight(l.text.String(), "\r\n")
+	if text == "" {
+		return nil
+	}
+	all := strings.Split(text, "\n")
+	for i := range all {
+		all[i] = strings.TrimRight(all[i], "\r")
+	}
+	return all[max(0, len(all)-n):]
 }

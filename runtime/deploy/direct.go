@@ -1,15 +1,22 @@
 package deploy
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"woodwork.dev/ww/runtime/plan"
 )
 
 // LabelPort holds the port of a component's health endpoints.
@@ -29,18 +36,76 @@ const (
 // the engine is on this machine. The question waits for its answer, costs no
 // call of the engine and no process in the container. errNoVerdict where the
 // component can't be reached like that.
-func (e *executor) direct(ctx context.Context, id, port string) error {
-	ip, err := e.driver.Address(ctx, id)
+func (e *executor) direct(ctx context.Context, s plan.Step, id, port string) error {
+	return e.knock(ctx, s, id, port, func(addr string) (bool, error) {
+		var verdict struct {
+			Ready bool `json:"ready"`
+		}
+		_, err := Ask(ctx, addr, "/readyz?wait="+e.timeout.String(), id, &verdict)
+		return verdict.Ready, err
+	})
+}
+
+// directBus asks a project's own Redis what its health check asks. That it
+// takes the project's password tells that it is the one that is meant.
+func (e *executor) directBus(ctx context.Context, svc types.ServiceConfig, s plan.Step, id string) error {
+	for _, secret := range svc.Secrets {
+		if file := e.project.Secrets[secret.Source].File; secret.Source == busPassword && file != "" {
+			password, err := os.ReadFile(file)
+			if err != nil {
+				return errNoVerdict
+			}
+			return e.knock(ctx, s, id, svc.Labels[LabelPort], func(addr string) (bool, error) {
+				return pingRedis(ctx, addr, strings.TrimSpace(string(password)))
+			})
+		}
+	}
+	return errNoVerdict
+}
+
+const (
+	phaseBus    = "bus"
+	busPassword = "bus_password" // the secret
+)
+
+// pingRedis reports whether a Redis has loaded its data and answers.
+func pingRedis(ctx context.Context, addr, password string) (bool, error) {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := conn.SetDeadline(time.Now().Add(refusals)); err != nil {
+		return false, err
+	}
+	if _, err := fmt.Fprintf(conn, "*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n*1\r\n$4\r\nPING\r\n", len(password), password); err != nil {
+		return false, err
+	}
+	answer := bufio.NewReader(conn)
+	for _, want := range []string{"+OK\r\n", "+PONG\r\n"} {
+		line, err := answer.ReadString('\n')
+		switch {
+		case err != nil:
+			return false, err
+		case strings.HasPrefix(line, "-LOADING"):
+			return false, syscall.ECONNREFUSED // not yet
+		case line != want:
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// knock asks at a container's port until it is opened and the answer is yes.
+func (e *executor) knock(ctx context.Context, s plan.Step, id, port string, ask func(addr string) (bool, error)) error {
+	ip, err := e.addresses.of(ctx, s, id)
 	if err != nil || ip == "" || port == "" {
 		return errNoVerdict
 	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
-	url := fmt.Sprintf("http://%s/readyz?wait=%s", net.JoinHostPort(ip, port), e.timeout)
 	begin := time.Now()
 	for pause := 3 * time.Millisecond; ; pause = min(2*pause, 40*time.Millisecond) {
-		ready, err := askReady(ctx, client, url, id)
+		ready, err := ask(net.JoinHostPort(ip, port))
 		if err == nil && ready {
 			return nil
 		}
@@ -57,24 +122,35 @@ func (e *executor) direct(ctx context.Context, id, port string) error {
 	}
 }
 
-// askReady asks once. An answer counts only if it comes from the container
-// that is meant: another machine may have the address.
-func askReady(ctx context.Context, client *http.Client, url, id string) (bool, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// nearby keeps no connection: what it asks may be gone the next moment.
+var nearby = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext}}
+
+// Ask gets JSON from a component's own endpoint, and the status that it came
+// with, over the project's network: for an engine that is Near. It is an error
+// where the answer isn't that of the container with this id: another machine may
+// have the address.
+func Ask(ctx context.Context, addr, path, id string, answer any) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	res, err := client.Do(req)
+	res, err := nearby.Do(req)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	defer res.Body.Close()
-	var verdict struct {
-		Ready    bool   `json:"ready"`
+	body, err := io.ReadAll(http.MaxBytesReader(nil, res.Body, 64<<10))
+	if err != nil {
+		return 0, err
+	}
+	var from struct {
 		Instance string `json:"instance"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(nil, res.Body, 64<<10)).Decode(&verdict); err != nil {
-		return false, err
+	if err := json.Unmarshal(body, &from); err != nil {
+		return 0, fmt.Errorf("%s answers what isn't JSON: %w", addr, err)
 	}
-	return verdict.Ready && verdict.Instance != "" && strings.HasPrefix(id, verdict.Instance), nil
+	if from.Instance == "" || !strings.HasPrefix(id, from.Instance) {
+		return 0, fmt.Errorf("%s is not container %s", addr, id)
+	}
+	return res.StatusCode, json.Unmarshal(body, answer)
 }

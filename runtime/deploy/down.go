@@ -5,17 +5,23 @@ import (
 	"errors"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
+
 	"woodwork.dev/ww/runtime/plan"
 )
 
 // DownRequest is a project to take down.
 type DownRequest struct {
 	Name     string
-	Have     plan.Observed // as Observe gave it
+	Project  *types.Project // for its hooks, where it is known
+	Have     plan.Observed  // as Observe gave it
 	Options  plan.DownOptions
 	Grace    *time.Duration // each container's own if nil
 	Parallel int
 	Report   func(Progress)
+	// Drain waits until nothing waits on the bus, and tells how it gets on.
+	// Needed where Options.Drain is set; its failure is none of Down.
+	Drain func(ctx context.Context, tell func(string)) error
 }
 
 // Down stops and removes a project. What is gone already is no error. It goes
@@ -23,6 +29,7 @@ type DownRequest struct {
 func Down(ctx context.Context, d Driver, req DownRequest) (plan.Plan, error) {
 	p := plan.Down(req.Have, req.Options)
 	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Report: req.Report, Grace: req.Grace})
+	e.project, e.drain = req.Project, req.Drain
 	e.volumes, e.carryOn = req.Options.Volumes, true
 	err := e.run(ctx, p)
 	var ee *EngineError

@@ -37,6 +37,11 @@ type Driver interface {
 	// the secrets and configs that aren't bind mounts. It is not started. If a
 	// step fails, what was created is removed.
 	Create(ctx context.Context, p *types.Project, spec ContainerSpec) (id string, err error)
+	// Rename gives a container another name.
+	Rename(ctx context.Context, id, name string) error
+	// Differences says in words how a container isn't as the service would have
+	// it made: "environment: A added". No value is in them.
+	Differences(ctx context.Context, id string, p *types.Project, spec ContainerSpec) ([]string, error)
 	Start(ctx context.Context, id string) error
 	// Stop sends the stop signal, waits for the grace (the container's own if
 	// nil), then kills. A container that isn't running is no error.
@@ -46,10 +51,12 @@ type Driver interface {
 	// if asked. One that is gone already is no error.
 	Remove(ctx context.Context, id string, anonymousVolumes bool) error
 
-	// Address gives an IP address under which a running container can be
-	// reached from here; empty where there is none, as with an engine on
-	// another machine.
-	Address(ctx context.Context, id string) (string, error)
+	// Near reports whether containers may be reached from here under their
+	// addresses, which they can't with an engine on another machine.
+	Near() bool
+	// Addresses gives one IP address of each of a project's running containers
+	// that has one, by its id, in one call but for those that have just begun.
+	Addresses(ctx context.Context, project string, ids ...string) (map[string]string, error)
 
 	// Inspect tells how one container is now.
 	Inspect(ctx context.Context, id string) (plan.Container, error)
@@ -77,6 +84,13 @@ type ContainerSpec struct {
 	Number  int
 	Name    string
 	Labels  map[string]string // all labels but those in the service
+	// Peers has the containers that references to other services mean, by
+	// service; the engine is asked for those that aren't in it.
+	Peers map[string]string
+
+	AutoRemove bool // the engine removes it when it ends, with its anonymous volumes
+	StdinOnce  bool // its input ends when that of whoever attaches first does
+	UseAliases bool // a one-off container answers to its service's names as well
 }
 
 // BuildSpec is the build of one image.
@@ -92,14 +106,21 @@ type BuildSpec struct {
 
 // ExecSpec is a command to run in a container.
 type ExecSpec struct {
-	Cmd    []string
-	Env    []string
-	User   string
-	TTY    bool
-	Stdin  io.Reader
-	Stdout io.Writer
-	Stderr io.Writer
+	Cmd        []string
+	Env        []string
+	User       string
+	Dir        string // where it runs; the container's own if empty
+	Privileged bool
+	Detach     bool // it is begun, and not waited for; there are no streams
+	TTY        bool
+	Sizes      <-chan TerminalSize // of this side's terminal, as it changes; may be nil
+	Stdin      io.Reader
+	Stdout     io.Writer
+	Stderr     io.Writer
 }
+
+// TerminalSize is the size of a terminal, in characters.
+type TerminalSize struct{ Width, Height uint }
 
 // LogOptions says which part of a log to read.
 type LogOptions struct {
@@ -158,6 +179,7 @@ const (
 	NotFound    ErrorKind = "not-found"    // the thing is gone
 	Conflict    ErrorKind = "conflict"     // a name is taken, or something is in use
 	Unsupported ErrorKind = "unsupported"  // a key of the compose file that can't be honoured
+	Invalid     ErrorKind = "invalid"      // a value of the compose file that makes no sense, or a variable that isn't set
 	Other       ErrorKind = "other"
 )
 

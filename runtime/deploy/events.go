@@ -168,6 +168,13 @@ func (w *watcher) change(f func()) {
 // mark is how much of the events somebody has seen.
 type mark struct{ events, resumed int }
 
+// seen is the mark of somebody who knows all that has happened to a container.
+func (w *watcher) seen(id string) mark {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return mark{len(w.past[id]), w.resumed}
+}
+
 // next returns the events of a container after a mark once there are any, or
 // once the stream was cut and taken up, after which some may be missing.
 func (w *watcher) next(ctx context.Context, id string, m *mark) (events []Event, gap bool, err error) {

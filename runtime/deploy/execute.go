@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,7 +40,8 @@ type Progress struct {
 // unless it is to carry on.
 type executor struct {
 	driver   Driver
-	project  *types.Project
+	project  *types.Project // may be nil where something is taken down
+	digests  Digests
 	parallel int
 	report   func(Progress)
 	labels   map[string]map[string]string // of containers, by service
@@ -46,12 +49,20 @@ type executor struct {
 	volumes  bool                         // removing takes anonymous volumes along
 	timeout  time.Duration                // for one component to get ready
 	carryOn  bool                         // a failure ends only what depends on it
+	renew    bool                         // a replaced container's anonymous volumes go with it
+	drain    func(context.Context, func(string)) error
 
-	watch *watcher
+	watch     *watcher
+	addresses *addresses
 
 	mu      sync.Mutex
-	ids     map[int]string // create step → container
+	ids     map[int]string    // create step → container
+	peers   map[string]string // service → container that references to it mean
 	created []made
+	stopped []plan.Step // in the order in which that was begun
+	// replaced, retired and restarted are containers that the plan replaces,
+	// that are being removed, and that are to be started again.
+	replaced, retired, restarted map[string]bool
 }
 
 // DefaultParallel is how many calls that change something are under way at
@@ -66,6 +77,11 @@ func (e *executor) run(ctx context.Context, p plan.Plan) error {
 	type result struct {
 		at  int
 		err error
+	}
+	e.note(p)
+	if e.project != nil {
+		e.addresses = newAddresses(ctx, e.driver, e.project.Name, p)
+		defer e.addresses.close()
 	}
 	todo := newSchedule(p, e.parallel)
 	results := make(chan result)
@@ -107,7 +123,9 @@ func (e *executor) run(ctx context.Context, p plan.Plan) error {
 }
 
 // waits tells whether a step makes no call that changes something.
-func waits(s plan.Step) bool { return s.Op == plan.Ready || s.Op == plan.Completed }
+func waits(s plan.Step) bool {
+	return s.Op == plan.Ready || s.Op == plan.Completed || s.Op == plan.Drain
+}
 
 // step does one step and tells of it.
 func (e *executor) step(ctx context.Context, s plan.Step) error {
@@ -164,7 +182,11 @@ func (e *executor) do(ctx context.Context, s plan.Step) error {
 	case plan.Completed:
 		return e.awaitCompleted(ctx, s)
 	case plan.Stop:
-		return e.driver.Stop(ctx, s.Target, e.grace)
+		return e.stop(ctx, s)
+	case plan.Drain:
+		return e.drain(ctx, func(text string) { e.report(Progress{Step: s, Status: Info, Text: text}) })
+	case plan.Start:
+		return e.start(ctx, s)
 	}
 	return e.change(ctx, s)
 }
@@ -174,10 +196,14 @@ func (e *executor) change(ctx context.Context, s plan.Step) error {
 	ctx, release := finishing(ctx)
 	defer release()
 	switch s.Op {
-	case plan.Start:
-		return e.driver.Start(ctx, e.container(s))
 	case plan.Remove:
-		return e.driver.Remove(ctx, s.Target, e.volumes)
+		e.mu.Lock()
+		e.retired[s.Target] = true
+		anonymous := e.volumes || e.renew && e.replaced[s.Target]
+		e.mu.Unlock()
+		return e.driver.Remove(ctx, s.Target, anonymous)
+	case plan.Rename:
+		return e.driver.Rename(ctx, e.container(s), s.Name)
 	case plan.RemoveNetwork:
 		return e.driver.RemoveNetwork(ctx, s.Target)
 	case plan.RemoveVolume:
@@ -202,13 +228,112 @@ func (e *executor) build(ctx context.Context, s plan.Step) error {
 
 func (e *executor) create(ctx context.Context, s plan.Step) error {
 	svc := e.project.Services[s.Service]
+	e.mu.Lock()
+	peers := maps.Clone(e.peers)
+	e.mu.Unlock()
 	labels := map[string]string{labelNumber: fmt.Sprint(s.Number)}
 	for k, v := range e.labels[s.Service] {
 		labels[k] = v
 	}
+	if plan.SharesContainers(svc) {
+		// The digest names containers that weren't there when it was planned.
+		for label, of := range map[string]func(types.ServiceConfig) (string, error){labelHash: e.digests.Service, LabelEffect: e.digests.Effect} {
+			if err := digest(labels, label, of, named(svc, peers)); err != nil {
+				return err
+			}
+		}
+	}
+	if s.Replaces != "" {
+		labels[labelReplace] = svc.ContainerName
+		if svc.ContainerName == "" {
+			labels[labelReplace] = fmt.Sprintf("%s-%d", svc.Name, s.Number)
+		}
+	}
+	inherit(&svc, s.Inherit)
 	return e.making(ctx, s, func(ctx context.Context) (string, error) {
-		return e.driver.Create(ctx, e.project, ContainerSpec{Service: svc, Number: s.Number, Name: s.Name, Labels: labels})
+		return e.driver.Create(ctx, e.project, ContainerSpec{Service: svc, Number: s.Number, Name: s.Name, Labels: labels, Peers: peers})
 	})
+}
+
+// inherit gives a service the anonymous volumes of the container that it
+// replaces, but for places where it has something else now.
+func inherit(s *types.ServiceConfig, mounts []plan.Mount) {
+	s.Volumes = slices.Clone(s.Volumes)
+	for _, m := range mounts {
+		at := slices.IndexFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == m.Target })
+		switch {
+		case at < 0:
+			s.Volumes = append(s.Volumes, types.ServiceVolumeConfig{Type: types.VolumeTypeVolume, Source: m.Volume, Target: m.Target})
+		case s.Volumes[at].Type == types.VolumeTypeVolume && s.Volumes[at].Source == "":
+			s.Volumes[at].Source = m.Volume
+		}
+	}
+}
+
+// start starts a container and runs its hooks.
+func (e *executor) start(ctx context.Context, s plan.Step) error {
+	id := e.container(s)
+	call, release := finishing(ctx)
+	err := e.driver.Start(call, id)
+	release()
+	if e.project == nil {
+		return err
+	}
+	e.addresses.started()
+	if err != nil {
+		return err
+	}
+	for _, hook := range e.project.Services[s.Service].PostStart {
+		if err := e.hook(ctx, s, id, "post_start", hook); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop runs a container's hooks and stops it. That a hook fails is told, and
+// keeps nothing from stopping.
+func (e *executor) stop(ctx context.Context, s plan.Step) error {
+	e.mu.Lock()
+	e.stopped = append(e.stopped, s)
+	e.mu.Unlock()
+	if e.project != nil {
+		for _, hook := range e.project.Services[s.Service].PreStop {
+			if err := e.hook(ctx, s, s.Target, "pre_stop", hook); err != nil {
+				e.report(Progress{Step: s, Status: Info, Text: err.Error()})
+			}
+		}
+	}
+	return e.driver.Stop(ctx, s.Target, e.grace)
+}
+
+// hook runs a command of a service's lifecycle in its container.
+func (e *executor) hook(ctx context.Context, s plan.Step, id, which string, h types.ServiceHook) error {
+	var out lines
+	code, err := e.driver.Exec(ctx, id, ExecSpec{
+		Cmd: h.Command, User: h.User, Privileged: h.Privileged, Dir: h.WorkingDir, Env: environment(h.Environment), Stdout: &out, Stderr: &out,
+	})
+	if err == nil && code == 0 {
+		return nil
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	reason := fmt.Sprintf("%s hook %q exited with code %d", which, strings.Join(h.Command, " "), code)
+	if err != nil {
+		reason = fmt.Sprintf("%s hook %q: %v", which, strings.Join(h.Command, " "), err)
+	}
+	return &ComponentError{Service: s.Service, Container: s.Name, Reason: reason, Logs: out.last(LogLines)}
+}
+
+func environment(m types.MappingWithEquals) []string {
+	var env []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if v := m[k]; v != nil {
+			env = append(env, k+"="+*v)
+		}
+	}
+	return env
 }
 
 // container gives the id of the container that a step is about.

@@ -13,13 +13,13 @@ import (
 // after a restart, after the engine cut a stream, and of containers that come
 // later, until ctx is done. Lines of one container are in order. wanted says
 // which services count. emit and died are called by one goroutine at a time.
-func Follow(ctx context.Context, d Driver, project string, cs []plan.Container, opts LogOptions, wanted func(service string) bool, emit func(LogLine), died func(Event)) error {
+func Follow(ctx context.Context, d Driver, project string, since time.Time, cs []plan.Container, opts LogOptions, wanted func(service string) bool, emit func(LogLine), died func(Event)) error {
 	f := &follower{driver: d, opts: opts, emit: emit, sources: map[string]*source{}}
 	f.opts.Follow = true
 	defer f.wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events, why, err := resumed(ctx, d, project, time.Now())
+	events, why, err := resumed(ctx, d, project, since)
 	if err != nil {
 		return err
 	}

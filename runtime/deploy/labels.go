@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/types"
-
 	"woodwork.dev/ww/runtime/plan"
 )
 
@@ -23,10 +21,14 @@ const (
 	labelFiles     = "com.docker.compose.project.config_files"
 	labelEnvFile   = "com.docker.compose.project.environment_file"
 	labelVersion   = "com.docker.compose.version"
+	labelReplace   = "com.docker.compose.replace"
 
 	// composeVersion is the docker compose whose labels these are.
 	composeVersion = "5.5.0"
 
+	// LabelEffect and LabelContent hold ww's own digests beside Compose's.
+	LabelEffect  = "dev.woodwork.effect-hash"
+	LabelContent = "dev.woodwork.content-hash"
 	// LabelComponent is on the containers of components, by their name.
 	LabelComponent = "dev.woodwork.component"
 	// LabelKind and LabelType hold a component's kind and type.
@@ -40,7 +42,8 @@ const (
 
 // serviceLabels gives the labels of each service's containers, but for the
 // number.
-func serviceLabels(p *types.Project, hashes, images map[string]string, envFiles []string) map[string]map[string]string {
+func serviceLabels(w plan.Wanted, images map[string]string, envFiles []string) map[string]map[string]string {
+	p := w.Project
 	all := map[string]map[string]string{}
 	for name, s := range p.Services {
 		var deps []string
@@ -54,8 +57,13 @@ func serviceLabels(p *types.Project, hashes, images map[string]string, envFiles 
 		}
 		l := map[string]string{
 			labelProject: p.Name, labelService: name, labelOneOff: "False", labelVersion: composeVersion,
-			labelHash: hashes[name], labelDependsOn: strings.Join(deps, ","), labelImage: images[plan.ImageOf(p, s)],
+			labelHash: w.Hashes[name], labelDependsOn: strings.Join(deps, ","), labelImage: images[plan.ImageOf(p, s)],
 			labelDir: p.WorkingDir, labelFiles: strings.Join(p.ComposeFiles, ","),
+		}
+		for label, digest := range map[string]string{LabelEffect: w.Effects[name], LabelContent: w.Contents[name]} {
+			if digest != "" {
+				l[label] = digest
+			}
 		}
 		if len(envFiles) > 0 {
 			l[labelEnvFile] = strings.Join(envFiles, ",")

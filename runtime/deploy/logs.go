@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -71,6 +72,17 @@ func stream(ctx context.Context, d Driver, c plan.Container, opts LogOptions, em
 		errs.end()
 	}
 	return err
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 const (

@@ -174,7 +174,7 @@ func (w *world) follow(opts deploy.LogOptions, cs []plan.Container) *tail {
 	before := len(w.fake.Calls("container.logs"))
 	go func() {
 		defer close(f.ended)
-		f.err = deploy.Follow(ctx, w.driver, w.project.Name, cs, opts, func(s string) bool { return s != "unwanted" },
+		f.err = deploy.Follow(ctx, w.driver, w.project.Name, time.Now(), cs, opts, func(s string) bool { return s != "unwanted" },
 			func(l deploy.LogLine) { change(func() { f.lines = append(f.lines, l) }) },
 			func(ev deploy.Event) { change(func() { f.died = append(f.died, ev) }) })
 	}()

@@ -21,7 +21,7 @@ var faults = map[string]enginetest.Fault{
 
 // saysWhat matches errors that say what was being done, and to what.
 var saysWhat = regexp.MustCompile(`(?m)^(look at project p|watch project p|run check in container p-\w+-1|` +
-	`(create|start|stop|remove) ((container|network|volume) )?p[-_]\w+|wait until ready p-\w+-1)`)
+	`(create|start|stop|remove|rename) ((container|network|volume) )?(to )?([0-9a-f]{12}_)?p[-_]\w+|wait until ready ([0-9a-f]{12}_)?p-\w+-1)`)
 
 // TestFaultsOfUp: whichever call of an up goes wrong in whichever way, the error
 // says what was being done; the next up converges, and a down leaves nothing.

@@ -26,7 +26,7 @@ func (e *executor) awaitReady(ctx context.Context, s plan.Step) error {
 	defer cancel()
 	verdicts := make(chan error, 2)
 	go func() { verdicts <- e.byEvents(limited, svc, s, id) }()
-	go func() { verdicts <- e.byProbe(limited, svc, id) }()
+	go func() { verdicts <- e.byProbe(limited, svc, s, id) }()
 	err := errNoVerdict
 	for range 2 { // the second one ends because the first has told
 		v := <-verdicts
@@ -58,6 +58,7 @@ var errNoVerdict = errors.New("no verdict")
 func (e *executor) byEvents(ctx context.Context, svc types.ServiceConfig, s plan.Step, id string) error {
 	var m mark
 	earlier := startedAgain(s)
+	again := restarts(svc)
 	for {
 		events, gap, err := e.watch.next(ctx, id, &m)
 		if err != nil {
@@ -76,7 +77,9 @@ func (e *executor) byEvents(ctx context.Context, svc types.ServiceConfig, s plan
 				if ev.ExitCode == 0 && oneShot(svc) {
 					return nil
 				}
-				return exited(ev.ExitCode)
+				if again--; again < 0 {
+					return exited(ev.ExitCode)
+				}
 			case ActionDestroy:
 				return errRemoved
 			}
@@ -87,6 +90,20 @@ func (e *executor) byEvents(ctx context.Context, svc types.ServiceConfig, s plan
 			}
 		}
 	}
+}
+
+// patience is how often a container may end before it gets ready, where the
+// engine starts it again: what waits for something may well try a few times,
+// and what goes on ending is broken.
+const patience = 3
+
+// restarts is how often a service's container may end before it is broken.
+func restarts(svc types.ServiceConfig) int {
+	policy, most := restartPolicy(svc)
+	if policy == types.RestartPolicyNo {
+		return 0
+	}
+	return min(most, patience)
 }
 
 // startedAgain tells whether a step is about a container that was there before
@@ -104,7 +121,7 @@ func (e *executor) look(ctx context.Context, svc types.ServiceConfig, id string)
 		return errNoVerdict // events go on to tell
 	case c.State == plan.Exited && c.ExitCode == 0 && oneShot(svc), c.Health == plan.Healthy:
 		return nil
-	case c.State == plan.Exited || c.State == plan.Dead:
+	case c.State == plan.Exited && restarts(svc) == 0 || c.State == plan.Dead:
 		return exited(c.ExitCode)
 	case c.Health == plan.Unhealthy:
 		return &brokenError{reason: "is unhealthy"}
@@ -113,13 +130,21 @@ func (e *executor) look(ctx context.Context, svc types.ServiceConfig, id string)
 }
 
 // byProbe judges by running the health check itself.
-func (e *executor) byProbe(ctx context.Context, svc types.ServiceConfig, id string) error {
-	test := probeOf(svc)
+func (e *executor) byProbe(ctx context.Context, svc types.ServiceConfig, s plan.Step, id string) error {
+	test := probeOf(svc.HealthCheck)
 	if test == nil {
-		return e.withoutProbe(ctx, id)
+		var err error
+		if test, err = e.withoutProbe(ctx, id); test == nil {
+			return err
+		}
+	}
+	if svc.Labels[LabelPhase] == phaseBus {
+		if err := e.directBus(ctx, svc, s, id); !errors.Is(err, errNoVerdict) {
+			return err
+		}
 	}
 	if blocks(test) {
-		if err := e.direct(ctx, id, svc.Labels[LabelPort]); !errors.Is(err, errNoVerdict) {
+		if err := e.direct(ctx, s, id, svc.Labels[LabelPort]); !errors.Is(err, errNoVerdict) {
 			return err
 		}
 		test = append(test, "--wait", e.timeout.String())
@@ -143,36 +168,38 @@ func (e *executor) byProbe(ctx context.Context, svc types.ServiceConfig, id stri
 }
 
 // withoutProbe waits for the verdict on a container whose service names no
-// health check. Its image may bring one. What waits to be restarted isn't
-// running, and has to settle again after that.
-func (e *executor) withoutProbe(ctx context.Context, id string) error {
-	var m mark
+// health check. Where its image brings one, that is what it returns. What waits
+// to be restarted isn't running, and has to settle again after that.
+func (e *executor) withoutProbe(ctx context.Context, id string) (test []string, err error) {
+	m := e.watch.seen(id)
 	for {
 		c, err := e.driver.Inspect(ctx, id)
 		switch {
+		case err == nil && c.Health != "" && len(c.Probe) > 1:
+			return probeOf(&types.HealthCheckConfig{Test: c.Probe}), nil
 		case isNotFound(err), err == nil && c.Health != "":
-			return errNoVerdict
+			return nil, errNoVerdict
 		case err != nil:
-			return err
-		case c.State == plan.Running:
-			timer := time.NewTimer(settle)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return nil, err
 		}
-		if _, _, err := e.watch.next(ctx, id, &m); err != nil {
-			return err
+		wait, cancel := ctx, context.CancelFunc(func() {})
+		if c.State == plan.Running {
+			wait, cancel = context.WithTimeout(ctx, settle)
+		}
+		_, _, err = e.watch.next(wait, id, &m)
+		settled := wait.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err != nil && settled:
+			return nil, nil // nothing has happened to it for so long
+		case err != nil:
+			return nil, err
 		}
 	}
 }
 
-// probeOf gives the command of a service's health check, or nil.
-func probeOf(s types.ServiceConfig) []string {
-	h := s.HealthCheck
+// probeOf gives the command of a health check, or nil.
+func probeOf(h *types.HealthCheckConfig) []string {
 	if h == nil || h.Disable || len(h.Test) < 2 {
 		return nil
 	}

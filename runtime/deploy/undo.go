@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,6 +17,8 @@ type made struct {
 	op   plan.Op
 	name string
 	id   string // of a container; its name otherwise; empty: it isn't known
+
+	replaces string // container whose place it takes
 }
 
 // finishWithin is how long a short call that changes something may go on when
@@ -55,30 +58,74 @@ func (e *executor) making(ctx context.Context, s plan.Step, create func(context.
 	defer e.mu.Unlock()
 	if s.Op == plan.Create && err == nil {
 		e.ids[s.ID] = id
+		if first, ok := e.peers[s.Service]; !ok || first == s.Replaces {
+			e.peers[s.Service] = id
+		}
 	}
-	e.created = append(e.created, made{s.Op, s.Name, id})
+	e.created = append(e.created, made{op: s.Op, name: s.Name, id: id, replaces: s.Replaces})
 	return err
 }
 
+// note looks up what a plan means to replace and to restart.
+func (e *executor) note(p plan.Plan) {
+	for _, s := range p.Steps {
+		switch {
+		case s.Op == plan.Create && s.Replaces != "":
+			e.replaced[s.Replaces] = true
+		case s.Op == plan.Start && s.Target != "":
+			e.restarted[s.Target] = true
+		}
+	}
+}
+
+// undo takes back what a run that failed has done: what it created goes, unless
+// it has taken a place already, and what it stopped is started again.
 func (e *executor) undo(ctx context.Context) error {
 	created, err := e.madeByNow(ctx)
+	e.mu.Lock()
+	retired, stopped := maps.Clone(e.retired), slices.Clone(e.stopped)
+	e.mu.Unlock()
 	var p plan.Plan
-	add := func(op, undo plan.Op, needs []int) (ids []int) {
-		for _, m := range created {
-			if m.op == op {
-				p.Steps = append(p.Steps, plan.Step{ID: len(p.Steps) + 1, Op: undo, Name: m.name, Target: m.id, Needs: needs})
-				ids = append(ids, len(p.Steps))
-			}
-		}
-		return ids
+	add := func(s plan.Step) int {
+		s.ID = len(p.Steps) + 1
+		p.Steps = append(p.Steps, s)
+		return s.ID
 	}
-	containers := add(plan.Create, plan.Remove, nil)
-	add(plan.CreateNetwork, plan.RemoveNetwork, containers)
-	add(plan.CreateVolume, plan.RemoveVolume, containers)
-	u := newExecutor(e.driver, UpRequest{Project: e.project, Parallel: e.parallel})
+	var containers []int
+	stays := false
+	for _, m := range created {
+		if m.op != plan.Create {
+			continue
+		}
+		if retired[m.replaces] {
+			stays = true
+			continue
+		}
+		containers = append(containers, add(plan.Step{Op: plan.Remove, Name: m.name, Target: m.id}))
+	}
+	for _, m := range created {
+		switch {
+		case stays: // it may be in use
+		case m.op == plan.CreateNetwork:
+			add(plan.Step{Op: plan.RemoveNetwork, Name: m.name, Target: m.id, Needs: containers})
+		case m.op == plan.CreateVolume:
+			add(plan.Step{Op: plan.RemoveVolume, Name: m.name, Target: m.id, Needs: containers})
+		}
+	}
+	before := containers
+	for _, s := range slices.Backward(stopped) { // what stopped last is what the others need
+		if !retired[s.Target] && (e.replaced[s.Target] || e.restarted[s.Target]) {
+			before = []int{add(plan.Step{Op: plan.Start, Service: s.Service, Number: s.Number, Name: s.Name, Target: s.Target, Needs: before, Cause: "it was stopped for what has failed"})}
+		}
+	}
+	u := newExecutor(e.driver, UpRequest{Parallel: e.parallel, Report: func(p Progress) {
+		if p.Step.Op == plan.Start {
+			e.report(p)
+		}
+	}})
 	u.volumes, u.carryOn = true, true
 	if err := errors.Join(err, u.run(ctx, p)); err != nil {
-		return fmt.Errorf("cleaning up: %w; `ww compose down` removes what is left", err)
+		return fmt.Errorf("cleaning up: %w; `ww compose up` goes on, and `ww compose down` removes what is left", err)
 	}
 	return nil
 }

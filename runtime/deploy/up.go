@@ -16,13 +16,16 @@ import (
 // UpRequest is a project to bring up.
 type UpRequest struct {
 	Project  *types.Project
-	Hashes   map[string]string // of the services' configurations
-	EnvFiles []string          // for the label
+	Digests  Digests
+	EnvFiles []string // for the label
 	Options  plan.Options
 	Parallel int            // calls at a time; DefaultParallel if 0
 	Timeout  time.Duration  // for one component to get ready; DefaultTimeout if 0
 	Grace    *time.Duration // for containers that are replaced; each one's own if nil
 	Report   func(Progress) // called from several goroutines
+	// Confirm is asked whether volumes may be made anew, which loses what they
+	// hold. Without it, or where it says no, they stay as they are.
+	Confirm func([]plan.Volume) (bool, error)
 }
 
 // DefaultTimeout is how long a component may take to get ready.
@@ -32,8 +35,10 @@ const DefaultTimeout = 60 * time.Second
 type UpResult struct {
 	Plan    plan.Plan
 	Elapsed time.Duration
-	// Undo removes what the run created, containers first. It is never nil, and
-	// may be called again. What was there before is not touched.
+	// Undo removes what the run created, containers first, and starts again
+	// what it stopped for that. A container that has taken the place of another
+	// one stays. It is never nil, and may be called again. What was there before
+	// is not touched.
 	Undo func(ctx context.Context) error
 }
 
@@ -43,7 +48,8 @@ func Preview(ctx context.Context, d Driver, req UpRequest) (plan.Plan, error) {
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	return plan.Up(req.Project, req.Hashes, have, req.Options)
+	_, p, err := newExecutor(d, req).plan(ctx, have, req.Options)
+	return p, err
 }
 
 // Up brings a project up. When it fails or is cancelled, what it has made so
@@ -61,12 +67,18 @@ func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 	if opts.Pull == types.PullPolicyAlways {
 		opts.Pull = ""
 	}
-	p, err := plan.Up(req.Project, req.Hashes, have, opts)
+	want, p, err := e.plan(ctx, have, opts)
+	if err == nil && len(p.Diverged) > 0 && req.Confirm != nil {
+		if opts.RecreateVolumes, err = req.Confirm(p.Diverged); err == nil && opts.RecreateVolumes {
+			want, p, err = e.plan(ctx, have, opts)
+		}
+	}
 	res.Plan = p
 	if err != nil || p.Empty() {
 		return res, err
 	}
-	e.labels = serviceLabels(req.Project, req.Hashes, have.Images, req.EnvFiles)
+	e.labels = serviceLabels(want, have.Images, req.EnvFiles)
+	e.peers = firstContainers(have)
 	w, stop, err := watch(ctx, d, req.Project.Name, since)
 	if err != nil {
 		return res, err
@@ -80,8 +92,9 @@ func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 
 func newExecutor(d Driver, req UpRequest) *executor {
 	e := &executor{
-		driver: d, project: req.Project, parallel: req.Parallel, report: req.Report, grace: req.Grace,
-		timeout: req.Timeout, ids: map[int]string{},
+		driver: d, project: req.Project, digests: req.Digests, parallel: req.Parallel, report: req.Report, grace: req.Grace,
+		timeout: req.Timeout, renew: req.Options.RenewAnonVolumes, ids: map[int]string{},
+		replaced: map[string]bool{}, retired: map[string]bool{}, restarted: map[string]bool{},
 	}
 	if e.parallel == 0 {
 		e.parallel = DefaultParallel()

@@ -96,12 +96,9 @@ func (w *world) withVolume(service string) {
 }
 
 func (w *world) request() deploy.UpRequest {
-	h := map[string]string{}
-	for name, s := range w.project.Services {
-		h[name] = "hash-" + s.Image
-	}
+	hash := func(s types.ServiceConfig) (string, error) { return "hash-" + s.Image + s.NetworkMode + s.Restart, nil }
 	return deploy.UpRequest{
-		Project: w.project, Hashes: h, Options: plan.Options{Wait: true}, Timeout: 20 * time.Second,
+		Project: w.project, Digests: deploy.Digests{Service: hash}, Options: plan.Options{Wait: true}, Timeout: 20 * time.Second,
 		Report: func(p deploy.Progress) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -70,7 +70,7 @@ func (h *host) entry() registry.Entry {
 		e.State, e.Error = registry.Failed, *failure
 	case p == draining || p == stopped:
 		e.State = registry.ShuttingDown
-	case p != ready && p != announcing:
+	case p != ready && p != cutOff && p != announcing:
 	case busy > 0:
 		e.State = registry.Active
 	default:

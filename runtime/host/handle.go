@@ -37,10 +37,18 @@ func (h *host) handle(ctx context.Context, m bus.Message) ([]bus.Message, error)
 		h.log.DebugContext(ctx, "message handled", "seconds", took.Seconds())
 		return o.results(ctx, result), nil
 	}
-	final := bus.IsPermanent(err) || m.LastAttempt()
-	h.log.WarnContext(ctx, "message failed", "error", err, "attempt", m.RetryCount+1, "final", final)
+	if _, again := bus.RetryDelay(err); again && o.begun() {
+		// What was sent is of one attempt; another needs a number of its own.
+		err = counted{err}
+	}
+	h.log.WarnContext(ctx, "message failed", "error", err, "attempt", m.RetryCount+1, "final", m.Final(err))
 	return nil, err
 }
+
+// counted hides what an error is marked with.
+type counted struct{ err error }
+
+func (c counted) Error() string { return c.err.Error() }
 
 // call runs the instance's handler; its panic is an error like others, so that
 // it is counted and logged as they are.
@@ -82,6 +90,13 @@ func (o *out) stream() string {
 		return bus.DeriveID(&bus.Message{ID: o.cause.StreamID}, 0, "stream of "+o.host.Config.Name)
 	}
 	return bus.DeriveID(o.cause, o.cause.RetryCount, "stream of "+o.host.Config.Name)
+}
+
+// begun reports whether a piece was sent.
+func (o *out) begun() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent > 0
 }
 
 // next returns the index of the next piece.

@@ -60,7 +60,7 @@ func TestLife(t *testing.T) {
 	r := launch(t, o)
 
 	r.eventually("/readyz", 503, "the message bus is not connected yet: nobody listens")
-	for path, want := range map[string]int{"/livez": 200, "/startupz": 503, "/readyz?wait=1ms": 503, "/health": 503, "/": 503, "/readyz?wait=x": 400, "/readyz?wait=1h": 400, "/readyz?wait=-1s": 400} {
+	for path, want := range map[string]int{"/livez": 200, "/startupz": 503, "/readyz?wait=1ms": 503, "/health": 503, "/": 503, "/readyz?wait=x": 400, "/readyz?wait=1h": 400, "/readyz?wait=-1s": 400, "/drained?wait=1s": 503, "/drained?wait=x": 400} {
 		if got, body := r.get(path); got != want || !json.Valid([]byte(body)) {
 			t.Errorf("before the bus is there %s answers %d %s, want %d", path, got, body, want)
 		}
@@ -79,6 +79,7 @@ func TestLife(t *testing.T) {
 	for path, want := range map[string]string{
 		"/livez": `"ok"`, "/startupz": `"ready":true`, "/readyz": `"ready":true`, "/": "mine",
 		"/health":  `{"status":"ok","component":"c","kind":"test","type":"kind","state":"ready","bus":{"reachable":true}}`,
+		"/drained": `"drained":true,"left":{}`,
 		"/metrics": `ww_ready{component="c",kind="test",type="kind"} 1`,
 	} {
 		if got, body := r.get(path); got != 200 || !strings.Contains(body, want) {

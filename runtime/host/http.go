@@ -37,6 +37,7 @@ func (h *host) mux() *http.ServeMux {
 		probe(w, v.Started, v)
 	})
 	mux.HandleFunc("GET /readyz", h.readyz)
+	mux.HandleFunc("GET /drained", h.drained)
 	mux.HandleFunc("GET /health", h.health)
 	mux.Handle("GET /metrics", h.metrics.handler())
 	mux.Handle("/", http.MaxBytesHandler(http.HandlerFunc(h.routes), bus.MaxMessageBytes))
@@ -66,20 +67,62 @@ func probe(w http.ResponseWriter, ok bool, v view) {
 // will never be, or the time is over.
 func (h *host) readyz(w http.ResponseWriter, r *http.Request) {
 	v := h.state.view()
-	if text := r.URL.Query().Get("wait"); text != "" {
-		wait, err := time.ParseDuration(text)
-		if err != nil || wait < 0 || wait > maxWait {
-			writeJSON(w, http.StatusBadRequest, map[string]any{"error": "wait: want a duration from 0s to " + maxWait.String()})
-			return
-		}
-		rc := http.NewResponseController(w)
-		_ = rc.SetReadDeadline(time.Time{})
-		_ = rc.SetWriteDeadline(time.Now().Add(wait + 10*time.Second))
+	wait, ok := waitOf(w, r)
+	if !ok {
+		return
+	}
+	if wait > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), wait)
 		defer cancel()
 		v = h.state.wait(ctx)
 	}
 	probe(w, v.Ready, v)
+}
+
+// waitOf reads how long an answer may be waited for. It is false where that
+// makes no sense, which is answered.
+func waitOf(w http.ResponseWriter, r *http.Request) (time.Duration, bool) {
+	text := r.URL.Query().Get("wait")
+	if text == "" {
+		return 0, true
+	}
+	wait, err := time.ParseDuration(text)
+	if err != nil || wait < 0 || wait > maxWait {
+		writeJSON(w, http.StatusBadRequest, map[string]any{"error": "wait: want a duration from 0s to " + maxWait.String()})
+		return 0, false
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{})
+	_ = rc.SetWriteDeadline(time.Now().Add(wait + 10*time.Second))
+	return wait, true
+}
+
+// Drained is the body of /drained.
+type Drained struct {
+	Instance string           `json:"instance"` // as in a probe's answer
+	Drained  bool             `json:"drained"`
+	Left     map[string]int64 `json:"left"` // messages by component
+}
+
+// drained answers when nothing waits on the bus any more that a component
+// takes, or when the time is over: with ?wait=30s after that.
+func (h *host) drained(w http.ResponseWriter, r *http.Request) {
+	wait, ok := waitOf(w, r)
+	if !ok {
+		return
+	}
+	// It doesn't count as work: a component that is to stop waits for no answer.
+	if v := h.state.view(); !v.Ready {
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"error": v.Public})
+		return
+	}
+	left, err := bus.AwaitEmpty(r.Context(), h.bus, wait, true)
+	if err != nil {
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"error": err.Error()})
+		return
+	}
+	name, _ := os.Hostname() // empty where there is none
+	writeJSON(w, http.StatusOK, Drained{Instance: name, Drained: len(left) == 0, Left: left})
 }
 
 // report is the body of /health.
@@ -119,12 +162,12 @@ func (h *host) routes(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		w.Header().Set("Retry-After", "1")
 		w.Header().Set("Connection", "close")
-		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"error": v.Reason})
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"error": v.Public})
 		return
 	}
 	defer h.state.leave()
 	if h.instance.Load().Routes == nil {
-		writeJSON(w, http.StatusNotFound, map[string]any{"error": "this component takes no requests: there are /health, /livez, /readyz, /startupz and /metrics"})
+		writeJSON(w, http.StatusNotFound, map[string]any{"error": "this component takes no requests: there are /health, /livez, /readyz, /startupz, /drained and /metrics"})
 		return
 	}
 	h.instance.Load().Routes.ServeHTTP(w, r.WithContext(tracing.FromHeader(r.Context(), r.Header)))

@@ -106,8 +106,15 @@ func errorType(err error) string {
 		return "full"
 	case bus.IsPermanent(err):
 		return "permanent"
+	case postponed(err):
+		return "postponed"
 	}
 	return "_OTHER"
+}
+
+func postponed(err error) bool {
+	_, ok := bus.RetryDelay(err)
+	return ok
 }
 
 func (m *metrics) handler() http.Handler {

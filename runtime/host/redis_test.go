@@ -89,10 +89,13 @@ func TestSystemOnRedis(t *testing.T) {
 	// The bus goes away and comes back: so does readiness, by itself.
 	server.Kill()
 	in.eventually("/readyz", 503, "the message bus can't be reached")
-	if status, body := post(t, in.addr, "", `1`); status != 503 || !strings.Contains(body, "can't be reached") {
+	if status, body := post(t, in.addr, "", `1`); status != 503 || body != `{"error":"the component can't deliver messages now: try again later"}`+"\n" {
 		t.Errorf("without the bus: %d %s", status, body)
 	}
-	if _, body := in.get("/health"); !strings.Contains(body, `"bus":{"reachable":false,"error":`) {
+	if _, body := in.get("/readyz"); !strings.Contains(body, `"ready":false,"state":"disconnected"`) {
+		t.Errorf("readyz: %s", body)
+	}
+	if _, body := in.get("/health"); !strings.Contains(body, `"state":"disconnected"`) || !strings.Contains(body, `"bus":{"reachable":false,"error":`) {
 		t.Errorf("health: %s", body)
 	}
 	server.Start()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
@@ -116,18 +117,25 @@ func TestStreams(t *testing.T) {
 }
 
 func TestStreamOfARetryIsANewOne(t *testing.T) {
-	s := newSystem(t)
-	start(t, s.options(component.Config{Name: "c"}, handler(func(ctx context.Context, m bus.Message, out component.Out) (json.RawMessage, error) {
-		if err := out.Chunk(ctx, component.JSONString("x")); err != nil || m.RetryCount == 0 {
-			return nil, errors.Join(err, errors.New("broke off"))
-		}
-		return component.JSONString("x"), nil
-	})))
-	got := ask(t, s.bus, bus.Message{Payload: json.RawMessage(`1`), Target: "c"})
-	if len(got) != 3 || got[0].StreamID == got[1].StreamID {
-		t.Fatalf("got %+v", got)
+	for name, failure := range map[string]error{
+		"counted": errors.New("broke off"),
+		"not counted, as long as nothing was sent": bus.RetryAfter(time.Millisecond, errors.New("broke off")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSystem(t)
+			start(t, s.options(component.Config{Name: "c"}, handler(func(ctx context.Context, m bus.Message, out component.Out) (json.RawMessage, error) {
+				if err := out.Chunk(ctx, component.JSONString("x")); err != nil || m.RetryCount == 0 {
+					return nil, errors.Join(err, failure)
+				}
+				return component.JSONString("x"), nil
+			})))
+			got := ask(t, s.bus, bus.Message{Payload: json.RawMessage(`1`), Target: "c"})
+			if len(got) != 3 || got[0].StreamID == got[1].StreamID {
+				t.Fatalf("got %+v", got)
+			}
+			stream(t, got[1:], "x")
+		})
 	}
-	stream(t, got[1:], "x")
 }
 
 func TestFailuresAnswer(t *testing.T) {

@@ -15,6 +15,7 @@ const (
 	subscribing phase = "subscribing"
 	announcing  phase = "announcing"
 	ready       phase = "ready"
+	cutOff      phase = "disconnected" // it was ready, and the bus is away
 	draining    phase = "draining"
 	stopped     phase = "stopped"
 )
@@ -25,6 +26,7 @@ var reasons = map[phase]string{
 	building:    "the component is being built",
 	subscribing: "the component is subscribing to its messages",
 	announcing:  "the component is being announced in the registry",
+	cutOff:      "the message bus can't be reached",
 	draining:    "the component is shutting down",
 	stopped:     "the component has stopped",
 }
@@ -47,6 +49,7 @@ type view struct {
 	Ready   bool
 	Started bool
 	Reason  string // why it isn't ready
+	Public  string // the same, with nothing of how the system is built
 	BusErr  string
 	entered int
 	changed <-chan struct{} // closed when any of it changes
@@ -58,12 +61,16 @@ func (s *state) view() view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := view{Phase: s.phase, Started: s.begun, BusErr: s.busErr, entered: s.entered, changed: s.changed}
-	v.Reason = reasons[s.phase]
-	if s.detail != "" {
-		v.Reason += ": " + s.detail
-	}
+	detail := s.detail
 	if s.phase == ready && s.busErr != "" {
-		v.Reason = "the message bus can't be reached: " + s.busErr
+		v.Phase, detail = cutOff, s.busErr
+	}
+	v.Reason, v.Public = reasons[v.Phase], reasons[v.Phase]
+	if v.Phase == cutOff || v.Phase == connecting {
+		v.Public = "the component can't deliver messages now: try again later"
+	}
+	if detail != "" {
+		v.Reason += ": " + detail
 	}
 	v.Ready = v.Reason == ""
 	return v
@@ -127,7 +134,7 @@ func (s *state) enter() (v view, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase != ready { // it changed in between
-		return view{Reason: reasons[s.phase]}, false
+		return view{Public: reasons[s.phase]}, false
 	}
 	s.entered++
 	return v, true

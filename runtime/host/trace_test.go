@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/bus/bustest"
 	"woodwork.dev/ww/runtime/component"
 )
 
@@ -180,7 +181,7 @@ func TestNobodyTakesTraces(t *testing.T) {
 }
 
 // TestCircuit: what a component calls in vain is in the metrics, and its
-// messages say so.
+// messages say so; one that isn't let through keeps its last attempt.
 func TestCircuit(t *testing.T) {
 	s := newSystem(t)
 	down := httptest.NewServer(http.NotFoundHandler())
@@ -196,10 +197,24 @@ func TestCircuit(t *testing.T) {
 		}}, nil
 	})
 	r := start(t, o)
-	got := ask(t, s.bus, bus.Message{Payload: json.RawMessage(`1`), Target: "c", MaxRetries: 5})
+	if err := s.bus.Publish(t.Context(), bus.Message{SessionID: "s", Payload: json.RawMessage(`1`), Target: "c", MaxRetries: 5}); err != nil {
+		t.Fatal(err)
+	}
 	host := strings.TrimPrefix(down.URL, "http://")
-	if len(got) != 1 || !strings.HasPrefix(got[0].Error, "c: "+host+" is not called until ") {
-		t.Errorf("got %+v", got)
+	var hops []bus.Hop
+	bustest.Until(t, "the circuit to open", func() (open bool) {
+		var err error
+		if hops, err = s.bus.Trace(t.Context(), "s"); err != nil {
+			t.Fatal(err)
+		}
+		return len(hops) > 5
+	})
+	if h := hops[5]; h.Attempt != 6 || h.Outcome != bus.Retry || !strings.HasPrefix(h.Error, host+" is not called until ") {
+		t.Errorf("the last hop is %+v", h)
+	}
+	stats, err := s.bus.Stats(t.Context())
+	if got := stats["c"]; err != nil || got.Delayed != 1 || got.Dead != 0 {
+		t.Errorf("the queue has %+v, %v", got, err)
 	}
 	if _, body := r.get("/metrics"); !strings.Contains(body, `ww_circuit_open{component="c",downstream="`+host+`",kind="test",type="kind"} 1`) {
 		t.Errorf("metrics: %s", body)

@@ -12,57 +12,126 @@ type DownOptions struct {
 	// Keep lists what stays: services that are no part of what goes down.
 	// Where it isn't empty, networks stay as well.
 	Keep []Container
+	// Drain lets the queues of the bus run empty before the components stop,
+	// once what accepts work from outside has.
+	Drain bool
 }
 
 // Down plans the way from have to nothing: dependents stop before what they
 // depend on, the networks go last. It needs nothing but the labels of what is
 // there.
 func Down(have Observed, opts DownOptions) Plan {
-	var p Plan
+	var g graph
 	var going []Container
 	for _, c := range have.Containers {
 		if !slices.ContainsFunc(opts.Keep, func(k Container) bool { return k.ID == c.ID }) {
 			going = append(going, c)
 		}
 	}
-	stops := map[string][]int{} // by service
-	var all []int
-	for _, c := range dependentsFirst(going) {
-		var needs []int
+	going = dependentsFirst(going)
+	var drain *node
+	outside := map[string]bool{}
+	if opts.Drain && slices.ContainsFunc(going, Container.component) {
+		outside = ingress(going)
+		drain = &node{step: Step{Op: Drain, Name: "message bus", Optional: true}}
+	}
+	stops := map[string][]*node{} // by service
+	var all []*node
+	for _, c := range going {
+		var needs []*node
 		for _, d := range going {
 			if slices.ContainsFunc(d.DependsOn, func(on Dependency) bool { return on.Service == c.Service }) {
 				needs = append(needs, stops[d.Service]...)
 			}
 		}
-		step := Step{Op: Stop, Service: c.Service, Number: c.Number, Name: c.Name, Target: c.ID, Needs: unique(needs)}
-		if c.State == Running || c.State == Restarting || c.State == Paused {
-			id := p.add(step)
-			stops[c.Service] = append(stops[c.Service], id)
-			step.Needs = []int{id}
+		step := Step{Op: Stop, Service: c.Service, Number: c.Number, Name: c.Name, Target: c.ID}
+		if c.running() {
+			stop := g.add(step, needs...)
+			if drain != nil && outside[c.Service] {
+				drain.after(stop)
+			} else if drain != nil {
+				stop.after(drain)
+			}
+			needs = []*node{stop}
+			stops[c.Service] = append(stops[c.Service], stop)
 		} else {
-			stops[c.Service] = append(stops[c.Service], step.Needs...)
+			stops[c.Service] = append(stops[c.Service], needs...)
 		}
 		step.Op = Remove
-		all = append(all, p.add(step))
+		all = append(all, g.add(step, needs...))
+	}
+	if drain != nil {
+		drain.index = len(g)
+		g = append(g, drain)
 	}
 	if len(opts.Keep) == 0 {
 		for _, n := range have.Networks {
 			if n.Owned {
-				p.add(Step{Op: RemoveNetwork, Service: n.Key, Name: n.Name, Target: n.ID, Needs: slices.Clone(all)})
+				g.add(Step{Op: RemoveNetwork, Service: n.Key, Name: n.Name, Target: n.ID}, all...)
 			}
 		}
 	}
 	if opts.Volumes {
+		for _, c := range going {
+			for _, m := range anonymous(&c) {
+				g.forget(m, c, all...)
+			}
+		}
 		for _, v := range have.Volumes {
 			if v.Owned {
-				p.add(Step{Op: RemoveVolume, Service: v.Key, Name: v.Name, Target: v.Name, Needs: slices.Clone(all)})
+				g.add(Step{Op: RemoveVolume, Service: v.Key, Name: v.Name, Target: v.Name}, all...)
 			}
 		}
 	}
 	for _, ref := range opts.Images {
-		p.add(Step{Op: RemoveImage, Name: ref, Target: ref, Needs: slices.Clone(all)})
+		// Another project may use it as well.
+		g.add(Step{Op: RemoveImage, Name: ref, Target: ref, Optional: true}, all...)
 	}
-	return p
+	steps, err := g.steps()
+	if err != nil {
+		// dependentsFirst has cut every circle, and nothing that comes before
+		// the drain depends on what comes after it.
+		panic(err)
+	}
+	return Plan{Steps: steps}
+}
+
+// forget removes a volume that nobody has named. An engine does that along with
+// its container, but for one that was handed on from container to container.
+// It may be another's as well.
+func (g *graph) forget(m Mount, c Container, needs ...*node) {
+	g.add(Step{Op: RemoveVolume, Service: c.Service, Number: c.Number, Name: m.Volume, Target: m.Volume, Optional: true}, needs...)
+}
+
+// component reports whether a container is a component that takes messages.
+func (c Container) component() bool {
+	return c.State == Running && c.Labels[labelComponent] != "" && c.Labels[labelPhase] != phaseIngress
+}
+
+const (
+	labelComponent = "dev.woodwork.component"
+	labelPhase     = "dev.woodwork.phase"
+	phaseIngress   = "ingress"
+)
+
+// ingress lists the services that accept work from outside, and those that
+// depend on them: they stop before the queues are waited for.
+func ingress(cs []Container) map[string]bool {
+	out := map[string]bool{}
+	for _, c := range cs { // dependents come first
+		if c.Labels[labelPhase] == phaseIngress {
+			out[c.Service] = true
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for _, c := range cs {
+			if !out[c.Service] && slices.ContainsFunc(c.DependsOn, func(d Dependency) bool { return out[d.Service] }) {
+				out[c.Service], changed = true, true
+			}
+		}
+	}
+	return out
 }
 
 // dependentsFirst orders containers so that each comes before those that it

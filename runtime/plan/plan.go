@@ -18,6 +18,10 @@ type Plan struct {
 	// Orphans are containers of the project whose service isn't wanted. They
 	// are left alone unless the options say otherwise.
 	Orphans []Container
+	// Diverged lists the volumes whose configuration has changed and which stay
+	// as they are: making them anew loses what they hold, so that it has to be
+	// asked for.
+	Diverged []Volume
 }
 
 // Step is one call of the engine, or one thing to wait for.
@@ -35,9 +39,14 @@ type Step struct {
 	// can do without, and go on.
 	Optional bool
 
-	// AwaitStep is the step whose container a wait is for, where the container
+	// AwaitStep is the step whose container a step is for, where the container
 	// isn't there yet; Target is it otherwise.
 	AwaitStep int
+
+	// Replaces is the container whose place the one that is created takes, and
+	// Inherit has the anonymous volumes that it takes over from it.
+	Replaces string
+	Inherit  []Mount
 }
 
 // Op is what a step does.
@@ -54,6 +63,8 @@ const (
 	Completed     Op = "wait until completed"
 	Stop          Op = "stop"
 	Remove        Op = "remove"
+	Rename        Op = "rename"
+	Drain         Op = "drain"
 	RemoveNetwork Op = "remove network"
 	RemoveVolume  Op = "remove volume"
 	RemoveImage   Op = "remove image"
@@ -71,12 +82,6 @@ func (p Plan) Changes() int {
 		}
 	}
 	return n
-}
-
-func (p *Plan) add(s Step) int {
-	s.ID = len(p.Steps) + 1
-	p.Steps = append(p.Steps, s)
-	return s.ID
 }
 
 // String gives the plan as text, a step a line: its number, what it does, why,

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -41,7 +42,7 @@ func project(lines ...string) *types.Project {
 func hashesOf(p *types.Project) map[string]string {
 	h := map[string]string{}
 	for name, s := range p.Services {
-		h[name] = "hash-" + s.Image
+		h[name] = "hash-" + s.Image + s.NetworkMode
 	}
 	return h
 }
@@ -50,27 +51,32 @@ func hashesOf(p *types.Project) map[string]string {
 type engine struct {
 	Observed
 	next int
+	made map[int]string // create step of the plan that runs → container
+	// seen is called after every step.
+	seen func(Step)
 }
 
 func newEngine(p *types.Project) *engine {
 	e := &engine{Observed: Observed{Images: map[string]string{}}}
 	for _, s := range p.Services {
-		e.Images[s.Image] = "id-" + s.Image
+		e.Images[s.Image], e.Images[s.Name+":2"] = "id-"+s.Image, "id-"+s.Name+":2"
 	}
 	return e
 }
 
 // do carries out one step as an engine would, and fails where an engine would.
 func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
-	at := func(name string) int {
-		return slices.IndexFunc(e.Containers, func(c Container) bool { return c.Name == name })
+	at := func(is func(Container) bool) int { return slices.IndexFunc(e.Containers, is) }
+	named := at(func(c Container) bool { return c.Name == s.Name })
+	i := at(func(c Container) bool { return c.ID == s.Target })
+	if s.AwaitStep != 0 {
+		i = at(func(c Container) bool { return c.ID == e.made[s.AwaitStep] })
 	}
-	i := at(s.Name)
 	switch s.Op {
 	case CreateNetwork:
-		e.Networks = append(e.Networks, Network{ID: s.Name, Name: s.Name, Key: s.Service, Owned: true})
+		e.Networks = append(e.Networks, Network{ID: s.Name, Name: s.Name, Key: s.Service, Owned: true, Hash: netHash(p)})
 	case RemoveNetwork:
-		if len(e.Containers) > 0 {
+		if at(func(c Container) bool { return slices.Contains(c.Networks, s.Name) }) >= 0 {
 			return fmt.Errorf("network %s has active endpoints", s.Name)
 		}
 		e.Networks = nil
@@ -82,7 +88,7 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 		e.Images[s.Name] = "id-" + s.Name
 	case Create:
 		svc := p.Services[s.Service]
-		if i >= 0 {
+		if named >= 0 {
 			return fmt.Errorf("the name %s is taken", s.Name)
 		}
 		if len(e.Networks) == 0 || e.Images[svc.Image] == "" {
@@ -90,25 +96,22 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 		}
 		e.next++
 		c := Container{
-			ID: fmt.Sprint("c", e.next), Name: s.Name, Service: s.Service, Number: s.Number, State: Created,
-			Image: svc.Image, ImageID: e.Images[svc.Image], ConfigHash: hashes[s.Service],
+			ID: fmt.Sprint("container-", e.next), Name: s.Name, Service: s.Service, Number: s.Number, State: Created,
+			Image: svc.Image, ImageID: e.Images[svc.Image], ConfigHash: hashes[s.Service], Networks: []string{e.Networks[0].Name},
+			Created: time.Unix(int64(e.next), 0),
 		}
 		for _, d := range slices.Sorted(maps.Keys(svc.DependsOn)) {
 			c.DependsOn = append(c.DependsOn, Dependency{Service: d})
 		}
+		e.made[s.ID] = c.ID
 		e.Containers = append(e.Containers, c)
 	case Start:
 		if i < 0 {
 			return fmt.Errorf("start: there is no %s", s.Name)
 		}
 		for dep, d := range p.Services[s.Service].DependsOn {
-			for _, c := range e.Containers {
-				if c.Service != dep {
-					continue
-				}
-				if d.Condition == types.ServiceConditionHealthy && c.Health != Healthy || c.State == Created {
-					return fmt.Errorf("%s starts before %s", s.Name, c.Name)
-				}
+			if !e.serves(p.Services[dep], d.Condition == types.ServiceConditionHealthy, hashes) {
+				return fmt.Errorf("%s starts before %s", s.Name, dep)
 			}
 		}
 		e.Containers[i].State, e.Containers[i].Health = Running, Starting
@@ -120,24 +123,46 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 	case Completed:
 		e.Containers[i].State = Exited
 	case Stop:
-		if i < 0 || e.Containers[i].ID != s.Target {
+		if i < 0 {
 			return fmt.Errorf("stop: there is no %s", s.Name)
 		}
-		e.Containers[i].State = Exited
+		e.Containers[i].State, e.Containers[i].Health = Exited, ""
 	case Remove:
 		if i < 0 || e.Containers[i].State == Running {
 			return fmt.Errorf("remove %s, which runs or isn't there", s.Name)
 		}
 		e.Containers = slices.Delete(e.Containers, i, i+1)
+	case Rename:
+		if i < 0 || named >= 0 {
+			return fmt.Errorf("rename to %s, which is taken, or there is nothing to be renamed", s.Name)
+		}
+		e.Containers[i].Name = s.Name
 	}
 	return nil
 }
+
+// serves tells whether each number of a service has a container that is as
+// wanted and runs, or has done its work.
+func (e *engine) serves(s types.ServiceConfig, healthy bool, hashes map[string]string) bool {
+	for n := 1; n <= s.GetScale(); n++ {
+		if !slices.ContainsFunc(e.Containers, func(c Container) bool {
+			return c.Service == s.Name && c.Number == n && c.ConfigHash == hashes[s.Name] &&
+				c.State != Created && (!healthy || c.Health == Healthy)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+func netHash(p *types.Project) string { return "hash-" + p.Networks["default"].Driver }
 
 // run carries out a plan in an order that its edges allow, drawn at random,
 // and stops after some steps.
 func (e *engine) run(t *testing.T, rnd *rand.Rand, p *types.Project, hashes map[string]string, plan Plan, steps int) {
 	t.Helper()
 	done := map[int]bool{}
+	e.made = map[int]string{}
 	for len(done) < min(steps, len(plan.Steps)) {
 		var free []Step
 		for _, s := range plan.Steps {
@@ -152,13 +177,18 @@ func (e *engine) run(t *testing.T, rnd *rand.Rand, p *types.Project, hashes map[
 		if err := e.do(p, hashes, s); err != nil {
 			t.Fatalf("step %d: %v\n%s", s.ID, err, plan)
 		}
+		if e.seen != nil {
+			e.seen(s)
+		}
 		done[s.ID] = true
 	}
 }
 
 func planUp(t *testing.T, p *types.Project, have Observed, opts Options) Plan {
 	t.Helper()
-	plan, err := Up(p, hashesOf(p), have, opts)
+	// What is there may not be changed by planning.
+	have.Containers = slices.Clone(have.Containers)
+	plan, err := Up(Wanted{Project: p, Hashes: hashesOf(p), Networks: map[string]string{"default": netHash(p)}}, have, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,45 +213,143 @@ func randomProject(rnd *rand.Rand) *types.Project {
 		}
 		lines = append(lines, l)
 	}
-	return project(lines...)
+	p := project(lines...)
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		s := p.Services[name]
+		n, parallel := 1+rnd.IntN(3), uint64(rnd.IntN(3))
+		s.Deploy = &types.DeployConfig{Replicas: &n, UpdateConfig: &types.UpdateConfig{Parallelism: &parallel}}
+		s.Deploy.UpdateConfig.Order = []string{"", "start-first", "stop-first"}[rnd.IntN(3)]
+		for _, dep := range slices.Sorted(maps.Keys(s.DependsOn)) {
+			d := s.DependsOn[dep]
+			d.Restart = rnd.IntN(4) == 0
+			s.DependsOn[dep] = d
+		}
+		p.Services[name] = s
+	}
+	return p
+}
+
+// changed gives the project some other images, and sometimes another network
+// and other numbers of replicas.
+func changed(rnd *rand.Rand, p *types.Project, e *engine, round int) map[string]bool {
+	which := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		s := p.Services[name]
+		if rnd.IntN(2) == 0 {
+			which[name] = true
+			s.Image = fmt.Sprint("other:", round)
+			e.Images[s.Image] = "id-other"
+		}
+		if rnd.IntN(4) == 0 {
+			n := 1 + rnd.IntN(3)
+			d := *s.Deploy
+			d.Replicas = &n
+			s.Deploy = &d
+		}
+		p.Services[name] = s
+	}
+	if rnd.IntN(6) == 0 {
+		n := p.Networks["default"]
+		n.Driver = fmt.Sprint("driver-", round)
+		p.Networks["default"] = n
+	}
+	return which
 }
 
 // TestPlansConverge holds for any project, any order that the edges allow and
-// any point of interruption: the next plan leads to the same end, after which
-// there is nothing to do; a changed project replaces what has changed and
-// nothing else; and a down leaves nothing.
+// any point of interruption, also of updates: the next plan leads to the same
+// end, after which there is nothing to do; and a down leaves nothing.
 func TestPlansConverge(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
-	for range 400 {
+	for round := range 1500 {
 		p := randomProject(rnd)
 		e := newEngine(p)
-		opts := Options{Wait: true}
-		first := planUp(t, p, e.Observed, opts)
-		e.run(t, rnd, p, hashesOf(p), first, rnd.IntN(len(first.Steps)+1))
+		opts := Options{Wait: rnd.IntN(4) > 0}
+		for range 1 + rnd.IntN(4) {
+			interrupted := planUp(t, p, e.Observed, opts)
+			e.run(t, rnd, p, hashesOf(p), interrupted, rnd.IntN(len(interrupted.Steps)+1))
+			changed(rnd, p, e, round)
+		}
 		e.run(t, rnd, p, hashesOf(p), planUp(t, p, e.Observed, opts), 1<<20)
-		if again := planUp(t, p, e.Observed, opts); !again.Empty() || len(again.Unchanged) != len(p.Services) {
+		if again := planUp(t, p, e.Observed, opts); again.Changes() > 0 || opts.Wait && len(again.Unchanged) != len(p.Services) {
 			t.Fatalf("something is left to do:\n%s", again)
 		}
-		if len(e.Containers) != len(p.Services) {
-			t.Fatalf("%d containers for %d services", len(e.Containers), len(p.Services))
-		}
-		changed := fmt.Sprintf("s%d", rnd.IntN(len(p.Services)))
-		s := p.Services[changed]
-		s.Image = "other:2"
-		p.Services[changed] = s
-		e.Images[s.Image] = "id-other"
-		update := planUp(t, p, e.Observed, opts)
-		for _, step := range update.Steps {
-			if step.Service != changed {
-				t.Fatalf("%s is touched when %s changes:\n%s", step.Service, changed, update)
+		want := 0
+		for name, s := range p.Services {
+			want += s.GetScale()
+			for n := 1; n <= s.GetScale(); n++ {
+				if !slices.ContainsFunc(e.Containers, func(c Container) bool { return c.Name == ContainerName(p, s, n) }) {
+					t.Fatalf("there is no container %d of %s", n, name)
+				}
 			}
 		}
-		e.run(t, rnd, p, hashesOf(p), update, 1<<20)
+		if len(e.Containers) != want {
+			t.Fatalf("%d containers, want %d", len(e.Containers), want)
+		}
 		down := Down(e.Observed, DownOptions{Volumes: true})
 		e.run(t, rnd, p, nil, down, rnd.IntN(len(down.Steps)+1))
 		e.run(t, rnd, p, nil, Down(e.Observed, DownOptions{Volumes: true}), 1<<20)
 		if len(e.Containers)+len(e.Networks)+len(e.Volumes) > 0 {
 			t.Fatalf("something is left: %+v", e.Observed)
+		}
+	}
+}
+
+// TestUpdatesTouchNothingElse: only what has changed, and what asks to be
+// restarted with that, is touched; who starts first is never away; and nothing
+// that is replaced runs while what it depends on is away.
+func TestUpdatesTouchNothingElse(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	for round := range 1500 {
+		p := randomProject(rnd)
+		e := newEngine(p)
+		e.run(t, rnd, p, hashesOf(p), planUp(t, p, e.Observed, Options{Wait: true}), 1<<20)
+		which := map[string]bool{}
+		for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+			s := p.Services[name]
+			if rnd.IntN(2) == 0 {
+				which[name] = true
+				s.Image = fmt.Sprint("other:", round)
+				e.Images[s.Image] = "id-other"
+				p.Services[name] = s
+			}
+		}
+		update := planUp(t, p, e.Observed, Options{Wait: true})
+		stopped, startFirst := map[string]bool{}, map[string]bool{}
+		order := map[string]int{}
+		for _, s := range update.Steps {
+			touched := which[s.Service]
+			for _, d := range p.Services[s.Service].DependsOn {
+				touched = touched || d.Restart && !which[s.Service]
+			}
+			if !touched {
+				t.Fatalf("%s is touched when %v change:\n%s", s.Service, which, update)
+			}
+			if _, seen := order[s.Service]; !seen && (s.Op == Stop || s.Op == Start) {
+				order[s.Service] = s.ID
+				startFirst[s.Service] = s.Op == Start
+			}
+		}
+		away := func(service string) bool {
+			return !slices.ContainsFunc(e.Containers, func(c Container) bool { return c.Service == service && c.Health == Healthy })
+		}
+		e.seen = func(s Step) {
+			for name := range p.Services {
+				stopped[name] = stopped[name] || away(name)
+				for dep := range p.Services[name].DependsOn {
+					if which[name] && which[dep] && away(dep) && slices.ContainsFunc(e.Containers, func(c Container) bool {
+						return c.Service == name && c.Health == Healthy
+					}) && p.Services[name].DependsOn[dep].Condition == types.ServiceConditionHealthy {
+						t.Fatalf("%s runs while %s is away, after step %d\n%s", name, dep, s.ID, update)
+					}
+				}
+			}
+		}
+		e.run(t, rnd, p, hashesOf(p), update, 1<<20)
+		for name := range which {
+			if p.Services[name].Deploy.UpdateConfig.Order == "start-first" && startFirst[name] && stopped[name] {
+				t.Fatalf("%s is away for a while though its new container can start first:\n%s", name, update)
+			}
 		}
 	}
 }
@@ -265,6 +393,18 @@ func TestGoldens(t *testing.T) {
 	container := func(e *engine, name string) *Container {
 		return &e.Containers[slices.IndexFunc(e.Containers, func(c Container) bool { return c.Service == name })]
 	}
+	replaced := func(p *types.Project, name string, change func(*types.ServiceConfig)) *types.Project {
+		q := *p
+		q.Services = maps.Clone(p.Services)
+		if s, ok := q.Services[name]; ok {
+			s.Image = name + ":2"
+			if change != nil {
+				change(&s)
+			}
+			q.Services[name] = s
+		}
+		return &q
+	}
 	two := 2
 	scaled := project("bus:", "a: bus+")
 	s := scaled.Services["a"]
@@ -303,6 +443,82 @@ func TestGoldens(t *testing.T) {
 		"same-tag": func() Plan {
 			return planUp(t, base, running(base, func(e *engine) { e.Images["a:1"] = "id-new" }), Options{})
 		},
+		"update": func() Plan { return planUp(t, replaced(base, "a", nil), running(base, nil), Options{Wait: true}) },
+		"update-ports": func() Plan {
+			p := replaced(base, "a", func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 80, Published: "80"}} })
+			return planUp(t, p, running(base, nil), Options{Wait: true})
+		},
+		"update-needs-new": func() Plan {
+			p := project("bus:", "a: bus+ c+", "b: bus+ a", "c:")
+			p = replaced(p, "a", func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 80, Published: "80"}} })
+			return planUp(t, p, running(base, nil), Options{Wait: true})
+		},
+		"update-both": func() Plan {
+			p := replaced(base, "bus", func(s *types.ServiceConfig) {
+				s.Volumes = []types.ServiceVolumeConfig{{Type: types.VolumeTypeBind, Source: "/data", Target: "/data"}}
+			})
+			return planUp(t, replaced(p, "a", nil), running(base, nil), Options{Wait: true})
+		},
+		"update-replicas": func() Plan {
+			return planUp(t, replaced(scaled, "a", nil), running(scaled, nil), Options{})
+		},
+		"update-restart": func() Plan {
+			p := replaced(base, "bus", func(s *types.ServiceConfig) { s.ContainerName = "p-bus-1" })
+			p = replaced(p, "b", func(s *types.ServiceConfig) {
+				s.Image = "b:1"
+				s.DependsOn = maps.Clone(s.DependsOn)
+				s.DependsOn["bus"] = types.ServiceDependency{Condition: types.ServiceConditionHealthy, Restart: true, Required: true}
+			})
+			return planUp(t, p, running(base, nil), Options{Wait: true})
+		},
+		"update-shared": func() Plan {
+			p := replaced(base, "b", func(s *types.ServiceConfig) { s.Image, s.NetworkMode, s.Networks = "b:1", "service:a", nil })
+			return planUp(t, replaced(p, "a", nil), running(p, nil), Options{Wait: true})
+		},
+		"update-anonymous": func() Plan {
+			have := running(base, func(e *engine) {
+				container(e, "a").Mounts = []Mount{{Volume: strings.Repeat("ab", 32), Target: "/data", RW: true}}
+			})
+			p := planUp(t, replaced(base, "a", nil), have, Options{Wait: true})
+			for _, s := range p.Steps {
+				if s.Op == Create && len(s.Inherit) != 1 {
+					t.Errorf("its anonymous volume is lost: %+v", s)
+				}
+			}
+			return p
+		},
+		"update-network": func() Plan {
+			p := replaced(base, "", nil)
+			p.Networks = types.Networks{"default": {Name: "p_default", Driver: "other"}}
+			return planUp(t, p, running(base, nil), Options{Wait: true})
+		},
+		"changes": func() Plan {
+			return planUp(t, replaced(base, "a", func(s *types.ServiceConfig) { s.Image = "" }), running(base, func(e *engine) {
+				container(e, "a").Changes = []string{"environment: A added", "environment: B changed"}
+				e.Images["p-a"] = container(e, "a").ImageID
+			}), Options{NoStart: true})
+		},
+		"interrupted": func() Plan {
+			e := newEngine(base)
+			have := running(base, func(o *engine) { *e = *o })
+			p := replaced(base, "a", nil)
+			e.Observed = have
+			e.Images["a:2"] = "id-a:2"
+			update := planUp(t, p, e.Observed, Options{Wait: true})
+			e.run(t, rand.New(rand.NewPCG(1, 1)), p, hashesOf(p), update, 2)
+			return planUp(t, p, e.Observed, Options{Wait: true})
+		},
+		"down-anonymous": func() Plan {
+			return Down(running(base, func(e *engine) {
+				container(e, "a").Mounts = []Mount{{Volume: strings.Repeat("ab", 32), Target: "/data", RW: true}, {Volume: "p_data", Target: "/d"}}
+			}), DownOptions{Volumes: true})
+		},
+		"drain": func() Plan {
+			return Down(running(base, func(e *engine) {
+				container(e, "a").Labels = map[string]string{labelComponent: "a", labelPhase: "components"}
+				container(e, "b").Labels = map[string]string{labelComponent: "b", labelPhase: phaseIngress}
+			}), DownOptions{Drain: true})
+		},
 		"orphans": func() Plan { return planUp(t, project("bus:"), running(base, nil), Options{RemoveOrphans: true}) },
 		"down":    func() Plan { return Down(running(base, nil), DownOptions{Volumes: true, Images: []string{"a:1"}}) },
 	} {
@@ -327,12 +543,12 @@ func TestGoldens(t *testing.T) {
 
 func TestImpossible(t *testing.T) {
 	p := project("a:")
-	_, err := Up(p, nil, Observed{}, Options{Pull: "never"})
+	_, err := Up(Wanted{Project: p}, Observed{}, Options{Pull: "never"})
 	if err == nil || !strings.Contains(err.Error(), "a:1") {
 		t.Errorf("an image that may not be pulled: %v", err)
 	}
 	p.Networks["default"] = types.NetworkConfig{Name: "other", External: true}
-	if _, err = Up(p, nil, newEngine(p).Observed, Options{}); err == nil || !strings.Contains(err.Error(), "docker network create other") {
+	if _, err = Up(Wanted{Project: p}, newEngine(p).Observed, Options{}); err == nil || !strings.Contains(err.Error(), "docker network create other") {
 		t.Errorf("an external network that isn't there: %v", err)
 	}
 }
@@ -349,7 +565,7 @@ func BenchmarkUp(b *testing.B) {
 	p := project(lines...)
 	h, e := hashesOf(p), newEngine(p)
 	for b.Loop() {
-		if _, err := Up(p, h, e.Observed, Options{Wait: true}); err != nil {
+		if _, err := Up(Wanted{Project: p, Hashes: h}, e.Observed, Options{Wait: true}); err != nil {
 			b.Fatal(err)
 		}
 	}

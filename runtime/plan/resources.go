@@ -12,27 +12,54 @@ import (
 func (u *up) resources() error {
 	for _, key := range slices.Sorted(maps.Keys(u.want.Networks)) {
 		n := u.want.Networks[key]
-		there := slices.ContainsFunc(u.have.Networks, func(o Network) bool { return o.Name == n.Name })
+		at := slices.IndexFunc(u.have.Networks, func(o Network) bool { return o.Name == n.Name })
+		create := Step{Op: CreateNetwork, Service: key, Name: n.Name, Cause: "not there"}
 		switch {
-		case there:
-		case bool(n.External):
+		case at < 0 && bool(n.External):
 			return fmt.Errorf("network %q is declared as external and isn't there: create it with `docker network create %s`", n.Name, n.Name)
-		default:
-			u.networks[key] = u.plan.add(Step{Op: CreateNetwork, Service: key, Name: n.Name, Cause: "not there"})
+		case at < 0:
+			u.networks[key] = u.graph.add(create)
+		case !bool(n.External) && u.have.Networks[at].diverges(u.Networks[key]) && !u.opts.NoRecreate:
+			u.anew[n.Name] = fmt.Sprintf("network %s is made anew: its configuration changed", n.Name)
+			create.Cause = "its configuration changed"
+			remove := create
+			remove.Op, remove.Target = RemoveNetwork, u.have.Networks[at].ID
+			u.unmake[n.Name] = u.graph.add(remove)
+			u.networks[key] = u.graph.add(create, u.unmake[n.Name])
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(u.want.Volumes)) {
 		v := u.want.Volumes[key]
-		there := slices.ContainsFunc(u.have.Volumes, func(o Volume) bool { return o.Name == v.Name })
+		at := slices.IndexFunc(u.have.Volumes, func(o Volume) bool { return o.Name == v.Name })
+		create := Step{Op: CreateVolume, Service: key, Name: v.Name, Cause: "not there"}
 		switch {
-		case there:
-		case bool(v.External):
+		case at < 0 && bool(v.External):
 			return fmt.Errorf("volume %q is declared as external and isn't there: create it with `docker volume create %s`", v.Name, v.Name)
+		case at < 0:
+			u.volumes[key] = u.graph.add(create)
+		case bool(v.External) || !u.have.Volumes[at].diverges(u.Volumes[key]) || u.opts.NoRecreate:
+		case !u.opts.RecreateVolumes:
+			u.plan.Diverged = append(u.plan.Diverged, u.have.Volumes[at])
 		default:
-			u.volumes[key] = u.plan.add(Step{Op: CreateVolume, Service: key, Name: v.Name, Cause: "not there"})
+			u.anew[v.Name] = fmt.Sprintf("volume %s is made anew: its configuration changed", v.Name)
+			create.Cause = "its configuration changed"
+			remove := create
+			remove.Op, remove.Target = RemoveVolume, v.Name
+			u.unmake[v.Name] = u.graph.add(remove)
+			u.volumes[key] = u.graph.add(create, u.unmake[v.Name])
 		}
 	}
 	return nil
+}
+
+// diverges reports whether a network isn't as wanted. One that isn't the
+// project's, or carries no digest, is taken as it is.
+func (n Network) diverges(hash string) bool {
+	return n.Owned && n.Hash != "" && hash != "" && n.Hash != hash
+}
+
+func (v Volume) diverges(hash string) bool {
+	return v.Owned && v.Hash != "" && hash != "" && v.Hash != hash
 }
 
 // ImageOf gives the reference of a service's image.
@@ -49,7 +76,7 @@ func (u *up) allImages() error {
 		if s.GetScale() == 0 {
 			continue
 		}
-		if err := imageStep(&u.plan, u.images, u.want, s, u.have, u.opts); err != nil {
+		if err := imageStep(&u.graph, u.images, u.want, s, u.have, u.opts); err != nil {
 			return err
 		}
 	}
@@ -58,18 +85,26 @@ func (u *up) allImages() error {
 
 // Images plans only what brings the images: building and pulling.
 func Images(want *types.Project, have Observed, opts Options) (Plan, error) {
-	var p Plan
-	steps := map[string]int{}
+	var g graph
+	steps := map[string]*node{}
 	for _, name := range order(want) {
-		if err := imageStep(&p, steps, want, want.Services[name], have, opts); err != nil {
+		if err := imageStep(&g, steps, want, want.Services[name], have, opts); err != nil {
 			return Plan{}, err
 		}
 	}
-	return p, nil
+	all, err := g.steps()
+	return Plan{Steps: all}, err
+}
+
+// MissingImageError is an image that isn't there and that nothing may bring.
+type MissingImageError struct{ Service, Image string }
+
+func (e *MissingImageError) Error() string {
+	return fmt.Sprintf("service %q: image %s isn't there, and it may not be pulled (pull policy never)", e.Service, e.Image)
 }
 
 // imageStep adds the step that brings a service's image, once per image.
-func imageStep(p *Plan, steps map[string]int, want *types.Project, s types.ServiceConfig, have Observed, opts Options) error {
+func imageStep(g *graph, steps map[string]*node, want *types.Project, s types.ServiceConfig, have Observed, opts Options) error {
 	ref := ImageOf(want, s)
 	if _, done := steps[ref]; done {
 		return nil
@@ -79,18 +114,23 @@ func imageStep(p *Plan, steps map[string]int, want *types.Project, s types.Servi
 	if policy == "" {
 		policy = s.PullPolicy
 	}
+	add := func(op Op, cause string) {
+		steps[ref] = g.add(Step{Op: op, Service: s.Name, Name: ref, Cause: cause})
+	}
 	switch {
 	case s.Build != nil && (opts.Build || s.PullPolicy == types.PullPolicyBuild):
-		steps[ref] = p.add(Step{Op: Build, Service: s.Name, Name: ref, Cause: "asked for"})
+		add(Build, "asked for")
 	case s.Build != nil && !there:
-		steps[ref] = p.add(Step{Op: Build, Service: s.Name, Name: ref, Cause: "image not there"})
+		add(Build, "image not there")
 	case s.Build != nil:
 	case policy == types.PullPolicyAlways || policy == types.PullPolicyRefresh:
-		steps[ref] = p.add(Step{Op: Pull, Service: s.Name, Name: ref, Cause: "asked for"})
+		add(Pull, "asked for")
+	case opts.Pull == "" && have.Stale[ref]:
+		add(Pull, "older than pull policy "+policy+" wants")
 	case !there && policy == types.PullPolicyNever:
-		return fmt.Errorf("service %q: image %s isn't there, and it may not be pulled (pull policy never)", s.Name, ref)
+		return &MissingImageError{Service: s.Name, Image: ref}
 	case !there:
-		steps[ref] = p.add(Step{Op: Pull, Service: s.Name, Name: ref, Cause: "image not there"})
+		add(Pull, "image not there")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ type Observed struct {
 	Networks   []Network
 	Volumes    []Volume
 	Images     map[string]string // image reference → id, of those that were asked about and are there
+	Stale      map[string]bool   // those of Images that are older than a service's pull policy wants
 }
 
 // Container is one container of a project.
@@ -25,13 +26,32 @@ type Container struct {
 	Image      string // reference that it was created with
 	ImageID    string
 	ConfigHash string
-	DependsOn  []Dependency
-	TTY        bool // known from an inspection only
-	Labels     map[string]string
-	Ports      []Port
-	IPs        map[string]string // network name → address
-	Command    string
-	Created    time.Time
+	// EffectHash and ContentHash are ww's own digests beside Compose's: of what
+	// has an effect on a container, and of the contents of its configs and
+	// secrets. Empty where another tool made it.
+	EffectHash  string
+	ContentHash string
+	// Changes says what of its configuration isn't as wanted, in words; nil
+	// where nobody has looked.
+	Changes   []string
+	DependsOn []Dependency
+	Networks  []string // names of those that it is attached to
+	Mounts    []Mount
+	TTY       bool     // known from an inspection only
+	Probe     []string // its health check, as an engine writes it; likewise
+	Labels    map[string]string
+	Ports     []Port
+	IPs       map[string]string // network name → address
+	Command   string
+	Created   time.Time
+}
+
+// Mount is something that a container has mounted.
+type Mount struct {
+	Volume string // name of a volume; empty for anything else
+	Source string // on the engine's machine
+	Target string
+	RW     bool
 }
 
 // State is the engine's word for what a container does.

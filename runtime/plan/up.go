@@ -11,33 +11,56 @@ import (
 
 // Options of an up.
 type Options struct {
-	ForceRecreate bool   // also what hasn't changed
-	NoRecreate    bool   // not even what has
-	RemoveOrphans bool   // containers of services that aren't wanted any more
-	Build         bool   // build what can be built, though it is there
-	Pull          string // "always", "missing", "never", or "" for each service's own policy
-	NoStart       bool   // create only
-	Wait          bool   // until everything is ready, not only what others need
+	ForceRecreate bool // also what hasn't changed
+	NoRecreate    bool // not even what has
+	// Targets are the services that ForceRecreate is for, where it isn't for
+	// all of them; RecreateDeps has it for what they depend on as well.
+	Targets          []string
+	RecreateDeps     bool
+	RecreateVolumes  bool   // volumes whose configuration changed: what they hold is lost
+	RenewAnonVolumes bool   // a replaced container's anonymous volumes go with it
+	RemoveOrphans    bool   // containers of services that aren't wanted any more
+	Build            bool   // build what can be built, though it is there
+	Pull             string // "always", "missing", "never", or "" for each service's own policy
+	NoStart          bool   // create only
+	Wait             bool   // until everything is ready, not only what others need
 }
 
-// Up plans the way from have to want. hashes are the digests of the services'
-// configurations. It fails where something is needed that no step can bring.
-func Up(want *types.Project, hashes map[string]string, have Observed, opts Options) (Plan, error) {
+// Wanted is a project with the digests by which it is compared with what is
+// there. A digest that is missing is not compared.
+type Wanted struct {
+	Project  *types.Project
+	Hashes   map[string]string // of services: the one of docker compose
+	Effects  map[string]string // of services, without what has no effect on a container
+	Contents map[string]string // of the configs and secrets of services
+	Networks map[string]string // by key
+	Volumes  map[string]string // by key
+}
+
+// Up plans the way from have to want. It fails where something is needed that
+// no step can bring.
+func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 	u := &up{
-		want: want, hashes: hashes, have: have, opts: opts,
-		images: map[string]int{}, networks: map[string]int{}, volumes: map[string]int{},
-		existing: map[string][]Container{}, gone: map[string]int{}, stops: map[string][]int{},
-		created: map[string][]int{}, started: map[string][]int{}, ready: map[string][]int{}, completed: map[string][]int{},
-		awaited: map[string]map[string]bool{},
+		Wanted: want, want: want.Project, have: have, opts: opts,
+		images: map[string]*node{}, networks: map[string]*node{}, volumes: map[string]*node{},
+		unmake: map[string]*node{}, anew: map[string]string{},
+		existing: map[string][]*Container{}, slots: map[string][]*slot{},
+		started: map[string][]*node{}, ready: map[string][]*node{}, completed: map[string][]*node{},
+		awaited: map[string]map[string]bool{}, disrupted: map[string]bool{}, taken: map[string]bool{}, shared: map[string]bool{},
 	}
-	u.order = order(want)
-	for _, c := range have.Containers {
+	u.order = order(u.want)
+	for i := range have.Containers {
+		c := &have.Containers[i]
+		u.taken[c.Name] = true
 		if !c.OneOff {
 			u.existing[c.Service] = append(u.existing[c.Service], c)
 		}
 	}
 	for _, name := range u.order {
-		for dep, d := range want.Services[name].DependsOn {
+		for _, other := range containersOf(u.want.Services[name]) {
+			u.shared[other] = true
+		}
+		for dep, d := range u.want.Services[name].DependsOn {
 			if u.awaited[dep] == nil {
 				u.awaited[dep] = map[string]bool{}
 			}
@@ -51,41 +74,40 @@ func Up(want *types.Project, hashes map[string]string, have Observed, opts Optio
 		return Plan{}, err
 	}
 	u.decide()
-	u.stopAndRemove()
+	u.spread()
+	u.goingAway()
 	for _, name := range u.order {
-		u.bringUp(want.Services[name])
+		u.bringUp(u.want.Services[name])
 	}
-	return u.plan, nil
+	u.stopOrder()
+	var err error
+	u.plan.Steps, err = u.graph.steps()
+	return u.plan, err
 }
 
 type up struct {
-	want   *types.Project
-	hashes map[string]string
-	have   Observed
-	opts   Options
-	order  []string // services, dependencies first
+	Wanted
+	want  *types.Project
+	have  Observed
+	opts  Options
+	order []string // services, dependencies first
 
 	plan     Plan
-	existing map[string][]Container // by service
-	verdicts []verdict
+	graph    graph
+	existing map[string][]*Container // by service
+	slots    map[string][]*slot      // by service
+	orphans  []*slot
+	taken    map[string]bool // container names that are in use
 
-	images, networks, volumes map[string]int   // step that brings it
-	gone                      map[string]int   // container name → step that removes it
-	stops                     map[string][]int // service → steps that stop its old containers
-	created, started          map[string][]int // by service
-	ready, completed          map[string][]int
+	images, networks, volumes map[string]*node  // step that brings it
+	unmake                    map[string]*node  // network or volume name → step that removes it
+	anew                      map[string]string // network or volume name → why it is made anew
+	started, ready, completed map[string][]*node
+	disrupted                 map[string]bool // services that stop for a while
+	shared                    map[string]bool // services that others share a container with
 	// awaited has, for a service, the conditions that others have for it, and
 	// whether one of them can't do without.
 	awaited map[string]map[string]bool
-}
-
-// verdict is what becomes of one container.
-type verdict struct {
-	service string
-	number  int
-	old     *Container // nil: there is none
-	cause   string     // why it is replaced or created; empty: it stays
-	remove  bool       // it goes, and nothing takes its place
 }
 
 // order lists the services so that each comes after what it depends on.
@@ -110,174 +132,138 @@ func order(p *types.Project) []string {
 	return out
 }
 
-// decide compares every container with what is wanted.
-func (u *up) decide() {
-	for _, name := range u.order {
-		s := u.want.Services[name]
-		scale := s.GetScale()
-		byNumber := map[int]*Container{}
-		for i := range u.existing[name] {
-			c := &u.existing[name][i]
-			if prev := byNumber[c.Number]; c.Number < 1 || c.Number > scale || prev != nil {
-				cause := fmt.Sprintf("scaled %d → %d", len(u.existing[name]), scale)
-				u.verdicts = append(u.verdicts, verdict{service: name, number: c.Number, old: c, remove: true, cause: cause})
-				continue
-			}
-			byNumber[c.Number] = c
-		}
-		changed := false
-		for n := 1; n <= scale; n++ {
-			v := verdict{service: name, number: n, old: byNumber[n]}
-			v.cause = u.causeOf(s, v.old)
-			changed = changed || v.cause != "" || v.old.State != Running
-			u.verdicts = append(u.verdicts, v)
-		}
-		if !changed && scale > 0 {
-			u.plan.Unchanged = append(u.plan.Unchanged, name)
-		}
-	}
-	for _, service := range slices.Sorted(maps.Keys(u.existing)) {
-		if _, wanted := u.want.Services[service]; wanted || u.disabled(service) {
-			continue
-		}
-		for i := range u.existing[service] {
-			c := &u.existing[service][i]
-			u.plan.Orphans = append(u.plan.Orphans, *c)
-			if u.opts.RemoveOrphans {
-				u.verdicts = append(u.verdicts, verdict{service: service, number: c.Number, old: c, remove: true, cause: "orphan: no service of that name any more"})
-			}
-		}
-	}
-}
-
-// disabled reports whether a service is part of the file, though not of what
-// is wanted now: its profile isn't active, or others were asked for.
-func (u *up) disabled(service string) bool {
-	_, ok := u.want.DisabledServices[service]
-	return ok
-}
-
-// causeOf says why a container has to be made anew; empty: it can stay.
-func (u *up) causeOf(s types.ServiceConfig, c *Container) string {
-	switch {
-	case c == nil:
-		return "not there"
-	case c.State == Dead || c.State == Removing:
-		return "it is " + string(c.State)
-	case c.State == Created:
-		// Whoever made it may not have got as far as copying its secrets.
-		return "it was created and never started"
-	case u.opts.NoRecreate:
-		return ""
-	case u.opts.ForceRecreate:
-		return "asked for"
-	case c.ConfigHash != u.hashes[s.Name]:
-		if was := c.Image; s.Image != "" && was != s.Image {
-			return fmt.Sprintf("image changed: %s → %s", was, s.Image)
-		}
-		return "configuration changed"
-	}
-	if id, ok := u.have.Images[ImageOf(u.want, s)]; ok && c.ImageID != "" && c.ImageID != id {
-		return "image changed under the same tag"
-	}
-	return ""
-}
-
-// stopAndRemove plans what goes, dependents first.
-func (u *up) stopAndRemove() {
-	dependents := map[string][]string{}
-	for _, name := range u.order {
-		for dep := range u.want.Services[name].DependsOn {
-			dependents[dep] = append(dependents[dep], name)
-		}
-	}
-	for _, v := range slices.Backward(u.verdicts) {
-		if v.old == nil || v.cause == "" {
-			continue
-		}
-		var needs []int
-		for _, d := range dependents[v.service] {
-			needs = append(needs, u.stops[d]...)
-		}
-		if !v.remove {
-			// The old one serves until the new one's image is there.
-			needs = append(needs, one(u.images[ImageOf(u.want, u.want.Services[v.service])])...)
-		}
-		step := Step{Service: v.service, Number: v.number, Name: v.old.Name, Target: v.old.ID, Cause: v.cause}
-		step.Op, step.Needs = Stop, unique(needs)
-		if v.old.State == Running || v.old.State == Restarting || v.old.State == Paused {
-			id := u.plan.add(step)
-			u.stops[v.service] = append(u.stops[v.service], id)
-			step.Needs = []int{id}
-		}
-		step.Op = Remove
-		u.gone[v.old.Name] = u.plan.add(step)
-	}
-}
-
-// bringUp plans the containers of one service.
+// bringUp plans the containers of one service: replicas that are replaced go
+// one after the other, as many at a time as the service says.
 func (u *up) bringUp(s types.ServiceConfig) {
-	for _, v := range u.verdicts {
-		if v.service != s.Name || v.remove {
+	var replaced []*slot
+	parallel := 1
+	if s.Deploy != nil && s.Deploy.UpdateConfig != nil && s.Deploy.UpdateConfig.Parallelism != nil {
+		parallel = int(*s.Deploy.UpdateConfig.Parallelism) // 0: all at once
+	}
+	for _, sl := range u.slots[s.Name] {
+		switch {
+		case sl.gone:
 			continue
-		}
-		u.container(s, v)
-	}
-}
-
-func (u *up) container(s types.ServiceConfig, v verdict) {
-	name := ContainerName(u.want, s, v.number)
-	step := Step{Service: s.Name, Number: v.number, Name: name, Cause: v.cause}
-	create := 0
-	if v.cause != "" {
-		step.Op, step.Needs = Create, u.createNeeds(s, name)
-		if v.old != nil {
-			step.Needs = unique(append(step.Needs, one(u.gone[v.old.Name])...))
-		}
-		create = u.plan.add(step)
-		u.created[s.Name] = append(u.created[s.Name], create)
-	} else {
-		step.Target, step.Name = v.old.ID, v.old.Name
-	}
-	if u.opts.NoStart {
-		return
-	}
-	start := 0
-	if create != 0 || !v.old.running() && !u.finished(s, v.old) {
-		step.Op, step.Needs = Start, unique(append(one(create), u.startNeeds(s)...))
-		if v.cause == "" {
-			step.Cause = "it is " + string(v.old.State)
-			if v.old.State == Exited {
-				step.Cause = fmt.Sprintf("it exited with code %d", v.old.ExitCode)
+		case sl.old != nil && sl.cause != "":
+			u.replace(s, sl)
+			if i := len(replaced); parallel > 0 && i >= parallel && !u.held(s) && sl.how != removeFirst {
+				first := sl.start
+				if sl.how == stopFirst && sl.stop != nil {
+					first = sl.stop
+				}
+				if first != nil {
+					first.after(replaced[i-parallel].remove)
+				}
 			}
+			replaced = append(replaced, sl)
+		default:
+			u.container(s, sl)
 		}
-		step.AwaitStep = create
-		start = u.plan.add(step)
-		u.started[s.Name] = append(u.started[s.Name], start)
 	}
-	u.waits(s, v, step, create, start)
 }
 
-// waits adds what others, or the person who asked, have to wait for.
-func (u *up) waits(s types.ServiceConfig, v verdict, step Step, create, start int) {
-	step.AwaitStep, step.Needs, step.Cause = create, one(start), ""
+// container plans a container that is new, or that stays.
+func (u *up) container(s types.ServiceConfig, sl *slot) {
+	step := Step{Service: s.Name, Number: sl.number, Name: ContainerName(u.want, s, sl.number), Cause: sl.cause}
+	if sl.cause != "" {
+		sl.create = u.create(s, sl, step)
+	} else {
+		step.Target, step.Name = sl.old.ID, sl.old.Name
+	}
+	if !u.opts.NoStart {
+		switch {
+		case sl.restart != "":
+			u.restart(s, sl, step)
+		case sl.create != nil:
+			sl.start = u.startStep(s, sl, step)
+		case !sl.old.running() && !u.finished(s, sl.old):
+			step.Cause = "it is " + string(sl.old.State)
+			if sl.old.State == Exited {
+				step.Cause = fmt.Sprintf("it exited with code %d", sl.old.ExitCode)
+			}
+			sl.start = u.startStep(s, sl, step)
+		}
+		u.waits(s, sl, step)
+	}
+	if name := ContainerName(u.want, s, sl.number); sl.cause == "" && strings.HasSuffix(sl.old.Name, "_"+name) {
+		sl.rename = u.graph.add(Step{
+			Op: Rename, Service: s.Name, Number: sl.number, Name: name, Target: sl.old.ID,
+			Cause: "its name is left over from an interrupted update: " + sl.old.Name,
+		})
+	}
+	u.leftovers(sl)
+}
+
+func (u *up) create(s types.ServiceConfig, sl *slot, step Step, needs ...*node) *node {
+	step.Op = Create
+	if sl.old != nil {
+		if sl.old.State != Created && sl.old.State != Dead && sl.old.State != Removing {
+			step.Replaces = sl.old.ID // what never served isn't missed
+		}
+		if !u.opts.RenewAnonVolumes {
+			step.Inherit = anonymous(sl.old)
+		}
+	}
+	n := u.graph.add(step, needs...)
+	n.after(u.images[ImageOf(u.want, s)])
+	n.after(sl.cleared...)
+	for key := range s.Networks {
+		n.after(u.networks[key])
+	}
+	for _, v := range s.Volumes {
+		if v.Type == types.VolumeTypeVolume {
+			n.after(u.volumes[v.Source])
+		}
+	}
+	for _, other := range containersOf(s) {
+		for _, o := range u.slots[other] {
+			n.after(o.create, o.start)
+		}
+	}
+	return n
+}
+
+func (u *up) startStep(s types.ServiceConfig, sl *slot, step Step) *node {
+	step.Op = Start
+	n := u.graph.add(step, sl.create, sl.stop)
+	n.of = sl.create
+	n.after(u.startNeeds(s)...)
+	u.started[s.Name] = append(u.started[s.Name], n)
+	return n
+}
+
+// waits adds what others, or the person who asked, have to wait for, and gives
+// the step after which the container serves.
+func (u *up) waits(s types.ServiceConfig, sl *slot, step Step) *node {
+	step.Cause = ""
+	replaces := sl.old != nil && sl.cause != "" && sl.how != removeFirst
+	add := func(required bool) *node {
+		step.Optional = !required && !u.opts.Wait && !replaces
+		n := u.graph.add(step, sl.start)
+		n.of = sl.create
+		return n
+	}
 	required, job := u.awaited[s.Name][types.ServiceConditionCompletedSuccessfully]
-	if job && (v.old == nil || v.cause != "" || !u.finished(s, v.old) || start != 0) {
-		step.Op, step.Cause, step.Optional = Completed, "others need its result", !required && !u.opts.Wait
-		u.completed[s.Name] = append(u.completed[s.Name], u.plan.add(step))
+	if job && (sl.old == nil || sl.cause != "" || !u.finished(s, sl.old) || sl.start != nil) {
+		step.Op, step.Cause = Completed, "others need its result"
+		sl.completed = add(required)
+		u.completed[s.Name] = append(u.completed[s.Name], sl.completed)
+		step.Cause = ""
 	}
 	required, healthy := u.awaited[s.Name][types.ServiceConditionHealthy]
-	if !healthy && (job || !u.opts.Wait) {
-		return
+	if !healthy && (job || !u.opts.Wait && !replaces) {
+		return sl.done()
 	}
-	if start == 0 && (v.old.Health == Healthy || v.old.Health == "" && v.old.State != Restarting) {
-		return
+	if sl.start == nil && (sl.old.Health == Healthy || sl.old.Health == "" && sl.old.State != Restarting) {
+		return sl.done()
 	}
-	step.Op, step.Cause, step.Optional = Ready, "", !required && !u.opts.Wait
-	if start == 0 {
+	step.Op = Ready
+	if sl.start == nil {
 		step.Cause = "it isn't ready yet"
 	}
-	u.ready[s.Name] = append(u.ready[s.Name], u.plan.add(step))
+	sl.ready = add(required)
+	u.ready[s.Name] = append(u.ready[s.Name], sl.ready)
+	return sl.done()
 }
 
 func (c *Container) running() bool {
@@ -295,36 +281,17 @@ func (u *up) job(service string) bool {
 	return ok
 }
 
-func (u *up) createNeeds(s types.ServiceConfig, name string) []int {
-	var needs []int
-	needs = append(needs, one(u.images[ImageOf(u.want, s)])...)
-	needs = append(needs, one(u.gone[name])...)
-	for key := range s.Networks {
-		needs = append(needs, one(u.networks[key])...)
-	}
-	for _, v := range s.Volumes {
-		if v.Type == types.VolumeTypeVolume {
-			needs = append(needs, one(u.volumes[v.Source])...)
-		}
-	}
-	for _, other := range containersOf(s) {
-		needs = append(needs, u.created[other]...)
-		needs = append(needs, u.started[other]...)
-	}
-	return unique(needs)
-}
-
 // containersOf lists the services whose containers this one shares something
 // with: they have to be there when it is created.
 func containersOf(s types.ServiceConfig) []string {
 	var names []string
 	for _, mode := range []string{s.NetworkMode, s.Ipc, s.Pid} {
-		if name, ok := strings.CutPrefix(mode, "service:"); ok {
+		if name, ok := strings.CutPrefix(mode, types.ServicePrefix); ok {
 			names = append(names, name)
 		}
 	}
 	for _, from := range s.VolumesFrom {
-		if !strings.HasPrefix(from, "container:") {
+		if !strings.HasPrefix(from, types.ContainerPrefix) {
 			name, _, _ := strings.Cut(from, ":")
 			names = append(names, name)
 		}
@@ -332,8 +299,12 @@ func containersOf(s types.ServiceConfig) []string {
 	return names
 }
 
-func (u *up) startNeeds(s types.ServiceConfig) []int {
-	var needs []int
+// SharesContainers reports whether a service is made of parts of other
+// services' containers, which its digest names by their ids.
+func SharesContainers(s types.ServiceConfig) bool { return len(containersOf(s)) > 0 }
+
+func (u *up) startNeeds(s types.ServiceConfig) []*node {
+	var needs []*node
 	for _, dep := range slices.Sorted(maps.Keys(s.DependsOn)) {
 		switch s.DependsOn[dep].Condition {
 		case types.ServiceConditionHealthy:
@@ -353,16 +324,4 @@ func ContainerName(p *types.Project, s types.ServiceConfig, number int) string {
 		return s.ContainerName
 	}
 	return fmt.Sprintf("%s-%s-%d", p.Name, s.Name, number)
-}
-
-func one(id int) []int {
-	if id == 0 {
-		return nil
-	}
-	return []int{id}
-}
-
-func unique(ids []int) []int {
-	slices.Sort(ids)
-	return slices.Compact(ids)
 }

@@ -16,6 +16,7 @@ import (
 var deadTests = map[string]func(*fixture){
 	"Requeue":           requeue,
 	"RequeueAtMostOnce": requeueAtMostOnce,
+	"RequeueEnds":       requeueEnds,
 	"RequeueTogether":   requeueTogether,
 	"Discard":           discard,
 	"ErrorReplies":      errorReplies,
@@ -272,4 +273,19 @@ func nobodyConsumes(f *fixture) {
 	}
 	f.drained()
 	nothing(f, got, "expired message")
+}
+
+// What dies again while all are requeued isn't requeued again.
+func requeueEnds(f *fixture) {
+	const n = 300
+	f.consume(f.Other, bus.Consumer{Component: "a", Concurrency: 8, Handler: func(context.Context, bus.Message) ([]bus.Message, error) {
+		return nil, bus.Permanent(errTest)
+	}})
+	for i := range n {
+		f.publish(f.Bus, to("a", i))
+	}
+	f.drained()
+	f.requeue(f.Bus, n)
+	f.drained()
+	f.settled("a", "all dead again", func(s bus.Stats) bool { return empty(s) && s.Dead == n && s.Buried == 2*n })
 }

@@ -28,7 +28,7 @@ const patience = 20 * time.Second
 // its cleanup; the suite closes both views of it before.
 func Run(t *testing.T, open func(t *testing.T) Backend) {
 	for _, group := range []map[string]func(*fixture){
-		deliveryTests, orderTests, failureTests, deadTests, limitTests, topicTests, requestTests, lifecycleTests, operatorTests,
+		deliveryTests, orderTests, failureTests, postponeTests, deadTests, limitTests, topicTests, requestTests, lifecycleTests, operatorTests,
 	} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {

@@ -24,6 +24,11 @@ func topics(f *fixture) {
 		"two":   f.sink(f.Other, "two", "orders.>", "orders.eu.*"),
 		"none":  f.sink(f.Bus, "none", "orders", "orders.*", "*.eu"),
 	}
+	for topic, want := range map[string]string{"orders.eu.new": "[exact rest star two]", "orders.eu": "[none rest two]", "else": "[]"} {
+		if names, err := f.Bus.Subscribers(f.ctx, topic); err != nil || fmt.Sprint(names) != want {
+			f.Errorf("subscribers of %s: %v, %v, want %s", topic, names, err, want)
+		}
+	}
 	f.publish(f.Other, on("orders.eu.new", 1), on("orders.us.new", 2), on("orders.eu", 3))
 	f.drained()
 	want := map[string][]int{"exact": {1}, "star": {1, 2}, "rest": {1, 2, 3}, "two": {1, 2, 3}, "none": {3}}

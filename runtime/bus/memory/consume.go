@@ -164,13 +164,17 @@ func (b *Bus) settle(ctx context.Context, q *queue, it *item, d *delivery, now t
 	case ctx.Err() != nil && it.message.Mode == bus.AtLeastOnce:
 		q.release(it)
 		return nil
-	case bus.IsPermanent(d.err) || d.message.LastAttempt():
+	case d.message.Final(d.err):
 		q.remove(it)
 		buried := b.bury(q, it, d, now, d.err)
 		return func() { b.logDead([]burial{buried}) }
 	}
-	delay := b.opts.Backoff.Delay(it.retries + 1)
+	delay, postponed := d.message.Postponed(d.err, now.Sub(it.queued))
 	b.trail.add(q, it, d, now, bus.Retry)
+	if !postponed {
+		it.retries++
+		delay = b.opts.Backoff.Delay(it.retries)
+	}
 	q.retry(it, delay)
 	m, err := d.message, d.err
 	return func() {

@@ -144,6 +144,21 @@ func (b *Bus) exhume(component string, ids []string, use func(*queue, *bus.DeadL
 	return before - len(q.dead), nil
 }
 
+// Subscribers implements bus.Bus.
+func (b *Bus) Subscribers(_ context.Context, topic string) ([]string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, bus.ErrClosed
+	}
+	var names []string
+	for _, q := range b.receivers(&bus.Message{Pattern: bus.PublishSubscribe, Type: topic}) {
+		names = append(names, q.name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
 // Dropped implements bus.Bus.
 func (b *Bus) Dropped(context.Context) (int64, error) {
 	b.mu.Lock()

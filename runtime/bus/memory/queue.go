@@ -151,7 +151,6 @@ func (q *queue) retry(it *item, delay time.Duration) {
 	q.inFlight--
 	q.delayed++
 	q.retried++
-	it.retries++
 	l := it.lane
 	var timer *time.Timer
 	timer = time.AfterFunc(delay, func() {

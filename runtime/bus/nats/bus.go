@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -137,6 +138,16 @@ func pause(ctx context.Context, failures int) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
+}
+
+// Subscribers implements bus.Operator.
+func (b *Bus) Subscribers(ctx context.Context, topic string) ([]string, error) {
+	if err := b.ask(ctx, "subscriptions", b.upToDate); err != nil {
+		return nil, err
+	}
+	names := b.settings.subscribers(topic)
+	slices.Sort(names)
+	return names, nil
 }
 
 // Dropped implements bus.Bus.

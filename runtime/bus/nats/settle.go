@@ -70,7 +70,7 @@ func (k *consumer) handle(ctx, hctx context.Context, it *item) (settle func()) {
 			}
 			k.lanes.release(it)
 		}
-	case bus.IsPermanent(err) || m.LastAttempt():
+	case m.Final(err):
 		return func() { k.bury(ctx, it, m, body, err, m.RetryCount+1, began) }
 	}
 	return func() { k.retry(ctx, it, m, err, began) }
@@ -194,9 +194,12 @@ func (k *consumer) drop(ctx context.Context, it *item) {
 }
 
 func (k *consumer) retry(ctx context.Context, it *item, m bus.Message, cause error, began time.Time) {
-	delay := k.bus.opts.Backoff.Delay(m.RetryCount + 1)
 	past := it.past
-	past.Retries++
+	delay, postponed := m.Postponed(cause, k.bus.now().Sub(it.queued))
+	if !postponed {
+		delay = k.bus.opts.Backoff.Delay(m.RetryCount + 1)
+		past.Retries++
+	}
 	past.Deliveries = 0
 	past.Error = cause.Error()
 	past.Due = time.Now().Add(delay)

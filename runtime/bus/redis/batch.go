@@ -31,8 +31,14 @@ type batcher[T any] struct {
 	away    int       // round trips under way
 	allowed int       // that there may be
 	stopped bool
-	wake    chan struct{}
-	running sync.WaitGroup
+	timer   *time.Timer // looks again
+	work    chan trip[T]
+}
+
+// trip is a batch and how many messages it has.
+type trip[T any] struct {
+	batch    []T
+	messages int
 }
 
 // short is a round trip during which the server is at work and not waiting for
@@ -40,121 +46,131 @@ type batcher[T any] struct {
 const short = time.Millisecond
 
 func newBatcher[T any](share float64, limit time.Duration, size func(T) (messages, bytes int)) *batcher[T] {
-	return &batcher[T]{share: share, limit: limit, size: size, target: 1, allowed: 1, wake: make(chan struct{}, 1)}
+	b := &batcher[T]{share: share, limit: limit, size: size, target: 1, allowed: 1, work: make(chan trip[T], 2)}
+	b.timer = time.AfterFunc(time.Hour, b.look)
+	b.timer.Stop()
+	return b
 }
 
 // add puts v into the next round trip; what is urgent makes it begin.
 func (b *batcher[T]) add(v T, urgent bool) {
 	messages, _ := b.size(v)
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.waiting = append(b.waiting, v)
 	b.n += messages
 	b.urgent = b.urgent || urgent
-	look := b.away < b.allowed && (urgent || b.n == messages || b.n >= b.target)
-	b.mu.Unlock()
-	if look {
-		b.signal()
+	if urgent || b.n == messages || b.n >= b.target {
+		b.start()
 	}
 }
 
-func (b *batcher[T]) signal() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
+func (b *batcher[T]) look() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.start()
+}
+
+// start is called with b.mu held. The channel has room for all that may be away.
+func (b *batcher[T]) start() {
+	if t := b.take(); len(t.batch) > 0 {
+		b.work <- t
 	}
 }
 
-// stop makes run end when nothing waits any more.
+// stop makes run end when nothing waits any more. Nothing is added afterwards.
 func (b *batcher[T]) stop() {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.stopped = true
-	b.mu.Unlock()
-	b.signal()
+	b.start()
+	b.end()
+}
+
+// end is called with b.mu held.
+func (b *batcher[T]) end() {
+	if b.stopped && len(b.waiting) == 0 && b.away == 0 {
+		close(b.work)
+	}
 }
 
 // run calls do for each batch until done is closed, or stop; it returns when
-// the last call has.
+// the last call has. The goroutines for that are kept, as they have their
+// stacks, and one that is through takes what is next itself.
 func (b *batcher[T]) run(done <-chan struct{}, do func([]T)) {
-	defer b.running.Wait()
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		select {
-		case <-b.wake:
-		case <-timer.C:
-		case <-done:
-			return
-		}
-		for {
-			batch, messages, wait := b.take()
-			if wait > 0 {
-				timer.Reset(wait)
+	defer b.timer.Stop()
+	var workers sync.WaitGroup
+	for range cap(b.work) {
+		workers.Go(func() {
+			for {
+				select {
+				case t, ok := <-b.work:
+					if !ok {
+						return
+					}
+					for len(t.batch) > 0 {
+						began := time.Now()
+						do(t.batch)
+						t = b.back(t.messages, time.Since(began))
+					}
+				case <-done:
+					return
+				}
 			}
-			if len(batch) == 0 {
-				break
-			}
-			b.running.Go(func() {
-				began := time.Now()
-				do(batch)
-				b.back(messages, time.Since(began))
-			})
-		}
-		if b.ended() {
-			return
-		}
+		})
 	}
+	workers.Wait()
 }
 
-func (b *batcher[T]) ended() bool {
+// back decides what the next round trip waits for, and returns it where it can
+// begin.
+func (b *batcher[T]) back(n int, took time.Duration) trip[T] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.stopped && len(b.waiting) == 0 && b.away == 0
-}
-
-// back decides what the next round trip waits for.
-func (b *batcher[T]) back(n int, took time.Duration) {
-	b.mu.Lock()
 	b.away--
 	b.allowed = 1
 	if b.two && took < short {
 		b.allowed = 2
 	}
 	b.target, b.until = n, time.Time{}
+	if b.allowed == 1 {
+		b.target += b.n // who has an answer comes again, beside those who wait
+	}
 	if n > 1 {
 		b.until = time.Now().Add(min(time.Duration(float64(took)*b.share), b.limit))
 		if b.all {
 			b.target = batchMessages
 		}
 	}
-	b.mu.Unlock()
-	b.signal()
+	next := b.take()
+	b.end()
+	return next
 }
 
-// take returns the next batch and how many messages it has, or how long it is
-// not worth a round trip.
-func (b *batcher[T]) take() (batch []T, messages int, wait time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// take returns what the next round trip has; nothing where none may begin. It
+// has the batcher look again when what waits is worth one. With b.mu held.
+func (b *batcher[T]) take() (t trip[T]) {
 	if len(b.waiting) == 0 || b.away >= b.allowed {
-		return nil, 0, 0
+		return t
 	}
 	if b.n < b.target && !b.urgent && !b.stopped {
-		if wait = time.Until(b.until); wait > 0 {
-			return nil, 0, wait
+		if wait := time.Until(b.until); wait > 0 {
+			b.timer.Reset(wait)
+			return t
 		}
 	}
 	i, size := 0, 0
-	for i < len(b.waiting) && messages < batchMessages && size < batchBytes {
+	for i < len(b.waiting) && t.messages < batchMessages && size < batchBytes {
 		n, bytes := b.size(b.waiting[i])
-		messages, size = messages+n, size+bytes
+		t.messages, size = t.messages+n, size+bytes
 		i++
 	}
-	batch = b.waiting[:i:i]
+	t.batch = b.waiting[:i:i]
 	b.waiting = b.waiting[i:]
 	if len(b.waiting) == 0 {
 		b.waiting, b.urgent = nil, false
 	}
-	b.n -= messages
+	b.n -= t.messages
 	b.away++
-	return batch, messages, 0
+	return t
 }

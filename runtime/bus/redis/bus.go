@@ -21,6 +21,7 @@ type Bus struct {
 	keys   keyspace
 	flush  *flusher
 	routes atomic.Pointer[routes]
+	reads  pace // of all consumers
 
 	scripts scripts
 

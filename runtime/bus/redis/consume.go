@@ -18,8 +18,8 @@ type consumer struct {
 	bus.Consumer
 	bus      *Bus
 	owner    string                // of leases: no other has the same, whatever it is called
-	known    bool                  // the server has known of it
 	reader   redis.UniversalClient // blocks in reads
+	brought  reply                 // of the reader, to be used again
 	lanes    *lanes
 	window   *window
 	settler  *settler
@@ -91,7 +91,9 @@ func (k *consumer) run(ctx context.Context, ready func()) {
 	if ready != nil {
 		ready()
 	}
+	k.bus.reads.join(1)
 	k.read(ctx)
+	k.bus.reads.join(-1)
 	k.lanes.stop()
 	k.settler.batch.stop()
 	settling.Wait()

@@ -67,7 +67,7 @@ func (k *consumer) handle(ctx, hctx context.Context, e *entry) {
 		k.settler.add(k.finish(e, outputs))
 	case hctx.Err() != nil:
 		k.forget(e)
-	case bus.IsPermanent(err) || e.message.LastAttempt():
+	case e.message.Final(err):
 		k.bury(e, err, e.message.RetryCount+1)
 	default:
 		k.retry(e, err)
@@ -90,7 +90,7 @@ func (k *consumer) placeOf(e *entry) place {
 		p.head = e.part.heads[e.message.SessionID]
 	}
 	if e.part.suspect != (entryID{}) {
-		p.suspect, p.again = !e.place.after(e.part.suspect), e.part.strikes[e.id] > 0
+		p.suspect, p.again = !e.place.after(e.part.suspect), e.part.strikes[e.place] > 0
 	}
 	return p
 }
@@ -102,7 +102,7 @@ func (k *consumer) isNext(e *entry) bool {
 	if err != nil {
 		past = nil
 	}
-	switch k.settler.ask(e, "K", e.id, e.message.ID, e.message.SessionID, past, e.body) {
+	switch k.settler.ask(e, "K", e.id(), e.message.ID, e.message.SessionID, past, e.body) {
 	case "head":
 		e.head = true
 		return true
@@ -114,7 +114,7 @@ func (k *consumer) isNext(e *entry) bool {
 
 // strike marks a suspect as begun. One that was begun too often is buried.
 func (k *consumer) strike(e *entry) bool {
-	answer := k.settler.ask(e, "S", e.id)
+	answer := k.settler.ask(e, "S", e.id())
 	var n int
 	if _, err := fmt.Sscan(answer, &n); err != nil {
 		return false // lost
@@ -170,30 +170,33 @@ func (k *consumer) call(ctx context.Context, m bus.Message) ([]sealed, error) {
 func (k *consumer) finish(e *entry, outputs []sealed) *op {
 	e.end = op{entry: e, done: true, outputs: outputs, outcome: bus.Done, ended: k.now()}
 	if len(outputs) > 0 || e.struck || e.head {
-		e.end.name, e.end.args = "O", []any{e.id, e.message.ID, e.message.SessionID, flag(e.struck)}
+		e.end.name, e.end.args = "O", []any{e.id(), e.message.ID, e.message.SessionID, flag(e.struck)}
 	}
 	return &e.end
 }
 
 // drop is the operation for a message that was handled before.
 func (k *consumer) drop(e *entry) *op {
-	e.end = op{entry: e, name: "X", args: []any{e.id, e.message.ID, e.message.SessionID, flag(e.struck)}}
+	e.end = op{entry: e, name: "X", args: []any{e.id(), e.message.ID, e.message.SessionID, flag(e.struck)}}
 	return &e.end
 }
 
 // retry puts a message aside. It holds its session up from now on.
 func (k *consumer) retry(e *entry, cause error) {
 	m := e.message
-	m.RetryCount++
+	delay, postponed := m.Postponed(cause, time.Duration(k.now()-e.past.Queued)*time.Millisecond)
+	if !postponed {
+		m.RetryCount++
+		delay = k.bus.opts.Backoff.Delay(m.RetryCount)
+	}
 	past := e.past
 	past.Error = cause.Error()
 	body, err := bus.Encode(&m)
 	history, jsonErr := json.Marshal(past)
 	if err = errors.Join(err, jsonErr); err != nil {
-		k.bury(e, errors.Join(cause, err), m.RetryCount)
+		k.bury(e, errors.Join(cause, err), e.message.RetryCount+1)
 		return
 	}
-	delay := k.bus.opts.Backoff.Delay(m.RetryCount)
 	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, "stack", bus.Stack(cause))
 	if m.SessionID != "" {
 		k.mu.Lock()
@@ -201,7 +204,7 @@ func (k *consumer) retry(e *entry, cause error) {
 		k.mu.Unlock()
 	}
 	e.end = op{entry: e, name: "R", outcome: bus.Retry, cause: cause, ended: k.now(),
-		args: []any{e.id, m.ID, m.SessionID, flag(e.struck), delay.Milliseconds(), history, body}}
+		args: []any{e.id(), m.ID, m.SessionID, flag(e.struck), delay.Milliseconds(), history, body}}
 	k.settler.add(&e.end)
 }
 
@@ -209,7 +212,7 @@ func (k *consumer) retry(e *entry, cause error) {
 func (k *consumer) bury(e *entry, cause error, attempts int) {
 	k.logMessage(e.message).Error("message failed for good", "attempts", attempts, "error", cause, "stack", bus.Stack(cause))
 	e.end = op{entry: e, name: "D", outcome: bus.Dead, cause: cause, ended: k.now(), outputs: k.reply(&e.message, cause),
-		args: []any{e.id, e.message.ID, e.message.SessionID, flag(e.struck), e.body, cause.Error(), attempts, e.past.First}}
+		args: []any{e.id(), e.message.ID, e.message.SessionID, flag(e.struck), e.body, cause.Error(), attempts, e.past.First}}
 	k.settler.add(&e.end)
 }
 

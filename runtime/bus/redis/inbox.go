@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"errors"
+	"runtime"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -37,8 +37,9 @@ func (b *Bus) listen(ctx context.Context) error {
 
 func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient) {
 	last, read, failures := "0", 0, 0
+	var brought reply
 	for ctx.Err() == nil {
-		entries, err := readFrom(ctx, client, b.keys.inbox(b.instance), last)
+		entries, err := readFrom(ctx, client, &brought, b.keys.inbox(b.instance), last)
 		if err != nil {
 			if failures++; failures == 1 && ctx.Err() == nil {
 				b.opts.Log.Warn("inbox can't be read; answers wait", "error", b.explain(err))
@@ -48,9 +49,10 @@ func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient) {
 		}
 		failures = 0
 		for _, e := range entries {
-			last = e.ID
+			last = e.place.String()
 			b.answer(e)
 		}
+		runtime.Gosched() // who waited goes on before the server is asked for more
 		// Not with each answer: it would hold up whatever is asked next.
 		if read += len(entries); read >= 100 || read > 0 && len(entries) == 0 {
 			b.forget(ctx, last)
@@ -60,23 +62,19 @@ func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient) {
 	b.dropInbox(ctx)
 }
 
-func readFrom(ctx context.Context, client redis.UniversalClient, stream, last string) ([]redis.XMessage, error) {
-	const block = time.Second
-	ctx, cancel := context.WithTimeout(ctx, block+attemptTimeout)
+// readFrom reads one stream from after an entry on; it waits a while for more.
+func readFrom(ctx context.Context, client redis.UniversalClient, r *reply, stream, last string) ([]raw, error) {
+	ctx, cancel := context.WithTimeout(ctx, readBlock+attemptTimeout)
 	defer cancel()
-	streams, err := client.XRead(ctx, &redis.XReadArgs{Streams: []string{stream, last}, Count: 100, Block: block}).Result()
-	if errors.Is(err, redis.Nil) || err == nil && len(streams) == 0 {
-		return nil, nil
-	}
-	if err != nil {
+	streams, err := xread(ctx, client, r, "xread", "count", 100, "block", readBlock.Milliseconds(), "streams", stream, last)
+	if err != nil || len(streams) == 0 {
 		return nil, err
 	}
-	return streams[0].Messages, nil
+	return streams[0].list, nil
 }
 
-func (b *Bus) answer(e redis.XMessage) {
-	body, _ := e.Values["m"].(string)
-	m, err := bus.DecodeText(body)
+func (b *Bus) answer(e raw) {
+	m, err := bus.Decode(e.m)
 	if err != nil {
 		b.opts.Log.Warn("an answer can't be read", "error", err)
 		return

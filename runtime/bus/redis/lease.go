@@ -19,10 +19,10 @@ type part struct {
 	stream string
 
 	// The consumer's mutex guards what follows.
-	held      map[string]bool   // entries that were read and are not settled
+	held      map[entryID]bool  // entries that were read and are not settled
 	heads     map[string]string // session → id of the message that holds it up
 	suspect   entryID           // the replica before may have died of one up to this
-	strikes   map[string]int    // entries that were begun before another one died
+	strikes   map[entryID]int   // entries that were begun before another one died
 	last      entryID           // what was read
 	behind    entryID           // the first entry that was left behind; zero for none
 	rewound   int               // how often it was set back
@@ -116,13 +116,12 @@ func (k *consumer) beat(ctx context.Context) error {
 		return err
 	}
 	quota, _ := row[1].(int64)
-	if blank, _ := row[2].(int64); blank > 0 && k.known {
+	if told, _ := row[2].(int64); told == 0 { // it was, before the first heartbeat
 		k.log.Error("the bus has lost data: messages that it had accepted are gone; check that its volume is kept, and appendfsync")
 		if err := k.enter(ctx); err != nil {
 			return err
 		}
 	}
-	k.known = true
 	k.adopt(leased, fresh)
 	return k.release(ctx, len(leased)-int(quota))
 }
@@ -145,7 +144,7 @@ func (k *consumer) has(number int, epoch string) bool {
 
 func (k *consumer) newPart(number int, epoch, suspect string) *part {
 	return &part{number: number, epoch: epoch, stream: k.bus.keys.stream(k.Component, number), suspect: parseID(suspect),
-		held: map[string]bool{}, heads: map[string]string{}, strikes: map[string]int{}}
+		held: map[entryID]bool{}, heads: map[string]string{}, strikes: map[entryID]int{}}
 }
 
 // recall reads what the owners before have left: which sessions are held up,
@@ -169,7 +168,7 @@ func (k *consumer) recall(ctx context.Context, fresh []*part) error {
 	for i, f := range fresh {
 		f.heads = heads[i].Val()
 		for entry, n := range strikes[i].Val() {
-			f.strikes[entry], _ = strconv.Atoi(n) // a script's
+			f.strikes[parseID(entry)], _ = strconv.Atoi(n) // a script's
 		}
 	}
 	return k.finished.load(ctx, k.bus.client, keys.done(k.Component), k.now())

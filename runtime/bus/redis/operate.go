@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,12 +23,17 @@ func (b *Bus) Stats(ctx context.Context) (map[string]bus.Stats, error) {
 		if err != nil {
 			return err
 		}
-		routes, err := b.loadRoutes(ctx)
-		if err != nil {
-			return err
+		if len(rows) < 2 {
+			return bus.Permanent(fmt.Errorf("unexpected reply %v", rows))
+		}
+		routes := b.known()
+		if routes.version != rows[1] {
+			if routes, err = b.loadRoutes(ctx); err != nil {
+				return err
+			}
 		}
 		now := millis(rows[0])
-		for _, r := range rows[1:] {
+		for _, r := range rows[2:] {
 			row, ok := r.([]any)
 			if !ok || len(row) != 11 {
 				return bus.Permanent(fmt.Errorf("unexpected row %v", r))
@@ -60,7 +66,7 @@ func statsOf(now int64, n [11]int64, limit int) bus.Stats {
 
 // Drain implements bus.Bus.
 func (b *Bus) Drain(ctx context.Context) (map[string]int64, error) {
-	wait := 5 * time.Millisecond
+	var looks looks
 	for {
 		stats, err := b.Stats(ctx)
 		if ctx.Err() != nil { // the last look comes after the end of ctx
@@ -78,14 +84,39 @@ func (b *Bus) Drain(ctx context.Context) (map[string]int64, error) {
 		if len(left) == 0 || ctx.Err() != nil {
 			return left, nil
 		}
-		wait = min(2*wait, 200*time.Millisecond)
-		t := time.NewTimer(wait)
+		t := time.NewTimer(looks.next(left, time.Now()))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 		}
 		t.Stop()
 	}
+}
+
+// looks decides how often to look at what gets less: about when half of it will
+// be gone, or, where nothing goes, less and less often.
+type looks struct {
+	total int64
+	at    time.Time
+	wait  time.Duration
+}
+
+func (l *looks) next(left map[string]int64, now time.Time) time.Duration {
+	const often, seldom = 3 * time.Millisecond, 200 * time.Millisecond
+	total := int64(0)
+	for _, n := range left {
+		total += n
+	}
+	switch gone := l.total - total; {
+	case l.at.IsZero():
+		l.wait = often
+	case gone > 0:
+		l.wait = time.Duration(float64(now.Sub(l.at)) * float64(total) / float64(gone) / 2)
+	default:
+		l.wait *= 2
+	}
+	l.total, l.at, l.wait = total, now, min(max(l.wait, often), seldom)
+	return l.wait
 }
 
 func (b *Bus) lastStats(ctx context.Context) (map[string]bus.Stats, error) {
@@ -117,7 +148,7 @@ func (b *Bus) DeadLetters(ctx context.Context, component string, limit int) ([]b
 func deadLetter(e redis.XMessage) bus.DeadLetter {
 	text := func(field string) string { s, _ := e.Values[field].(string); return s }
 	when := func(field string) time.Time { return time.UnixMilli(millis(text(field))).UTC() }
-	m, err := bus.DecodeText(text("m"))
+	m, err := bus.Decode([]byte(text("m")))
 	if err != nil { // that is why it is here: show it as it came
 		quoted, _ := json.Marshal(text("m")) // a string always can be
 		m = bus.Message{ID: e.ID, Target: text("target"), Payload: quoted}
@@ -131,7 +162,7 @@ func deadLetter(e redis.XMessage) bus.DeadLetter {
 func (b *Bus) Requeue(ctx context.Context, component string, ids ...string) (int, error) {
 	return b.eachDead(ctx, "requeue", component, ids, func(ctx context.Context, e redis.XMessage) (bool, error) {
 		text, _ := e.Values["m"].(string)
-		m, err := bus.DecodeText(text)
+		m, err := bus.Decode([]byte(text))
 		if err != nil {
 			return false, fmt.Errorf("dead letter %s of %s: %w: it can only be removed", e.ID, component, err)
 		}
@@ -186,8 +217,17 @@ func (b *Bus) eachDead(ctx context.Context, what, component string, ids []string
 			return n, err
 		}
 	}
-	for from := "-"; len(ids) == 0; {
-		page, err := b.deadPage(ctx, component, from, "+")
+	if len(ids) > 0 {
+		return n, nil
+	}
+	// What dies meanwhile comes after the last one of now, and may be what was
+	// just requeued: it isn't meant.
+	last, err := b.lastDead(ctx, component)
+	if err != nil || last == "" {
+		return n, err
+	}
+	for from := "-"; ; {
+		page, err := b.deadPage(ctx, component, from, last)
 		if err == nil {
 			err = visit(page)
 		}
@@ -196,7 +236,18 @@ func (b *Bus) eachDead(ctx context.Context, what, component string, ids []string
 		}
 		from = "(" + page[len(page)-1].ID
 	}
-	return n, nil
+}
+
+// lastDead is the id of the newest dead letter; "" where there is none.
+func (b *Bus) lastDead(ctx context.Context, component string) (id string, err error) {
+	err = b.read(ctx, "dead letters of "+component, func(ctx context.Context) error {
+		newest, err := b.client.XRevRangeN(ctx, b.keys.dead(component), "+", "-", 1).Result()
+		if err == nil && len(newest) > 0 {
+			id = newest[0].ID
+		}
+		return err
+	})
+	return id, err
 }
 
 func (b *Bus) deadPage(ctx context.Context, component, from, to string) (page []redis.XMessage, err error) {
@@ -217,4 +268,17 @@ func (b *Bus) Dropped(ctx context.Context) (n int64, err error) {
 		return err
 	})
 	return n, err
+}
+
+// Subscribers implements bus.Operator.
+func (b *Bus) Subscribers(ctx context.Context, topic string) (names []string, err error) {
+	err = b.read(ctx, "subscriptions", func(ctx context.Context) error {
+		r, err := b.loadRoutes(ctx)
+		if err == nil {
+			names = r.subscribers(topic)
+		}
+		return err
+	})
+	slices.Sort(names)
+	return names, err
 }

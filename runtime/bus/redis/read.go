@@ -3,11 +3,8 @@ package redis
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
+	"runtime"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"woodwork.dev/ww/runtime/bus"
 )
@@ -15,9 +12,8 @@ import (
 // entry is a message in a partition, and what this replica does with it.
 type entry struct {
 	part       *part
-	id         string
-	place      entryID // id, to compare
-	body       string
+	place      entryID
+	body       []byte // the message's payload is a part of it
 	past       history
 	message    bus.Message
 	unreadable error
@@ -59,6 +55,7 @@ func (k *consumer) read(ctx context.Context) {
 		if room == 0 {
 			return
 		}
+		rest(ctx, timer, k.bus.reads.turn(time.Now()))
 		streams, asked, err := k.fetch(ctx, room, wake)
 		if ctx.Err() != nil {
 			return
@@ -77,22 +74,34 @@ func (k *consumer) read(ctx context.Context) {
 		}
 		n := 0
 		for _, s := range streams {
-			n += len(s.raw)
+			n += len(s.list)
+			if len(s.list) == 0 {
+				continue
+			}
 			if s.stream == k.bus.keys.wake(k.Component) {
-				id, _, _ := fieldsOf(s.raw[len(s.raw)-1])
-				wake = parseID(id)
+				wake = s.list[len(s.list)-1].place
 				k.look()
 				continue
 			}
 			k.dispatch(s, asked)
 		}
-		if n >= flowing {
-			timer.Reset(min(time.Duration(n)*flowPause, maxPause))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
+		if n < flowing {
+			runtime.Gosched() // what came begins before the server is asked for more
+		} else {
+			rest(ctx, timer, min(time.Duration(n)*flowPause, maxPause))
 		}
+	}
+}
+
+// rest waits for d, or until ctx is done.
+func rest(ctx context.Context, timer *time.Timer, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer.Reset(d)
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -113,60 +122,13 @@ func (k *consumer) fetch(ctx context.Context, room int, wake entryID) ([]entries
 	streams, ids = append(streams, k.bus.keys.wake(k.Component)), append(ids, wake.String())
 	ctx, cancel := context.WithTimeout(ctx, readBlock+attemptTimeout)
 	defer cancel()
-	// Without the client's own command for it, which makes a map for each entry.
 	args := make([]any, 0, 6+len(streams)+len(ids))
 	args = append(args, "xread", "count", count, "block", readBlock.Milliseconds(), "streams")
 	for _, s := range append(streams, ids...) {
 		args = append(args, s)
 	}
-	cmd := redis.NewSliceCmd(ctx, args...)
-	err := k.reader.Process(ctx, cmd)
-	if errors.Is(err, redis.Nil) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	out, err := readStreams(cmd.Val())
+	out, err := xread(ctx, k.reader, &k.brought, args...)
 	return out, asked, err
-}
-
-// entries are what a read brought of one stream.
-type entries struct {
-	stream string
-	raw    []any // {id, {field, value, …}} each
-}
-
-func readStreams(reply []any) ([]entries, error) {
-	out := make([]entries, len(reply))
-	for i, r := range reply {
-		pair, ok := r.([]any)
-		if !ok || len(pair) != 2 {
-			return nil, fmt.Errorf("read: unexpected reply %v", r)
-		}
-		out[i].stream, _ = pair[0].(string)
-		out[i].raw, _ = pair[1].([]any)
-	}
-	return out, nil
-}
-
-// fieldsOf takes an entry apart; what isn't there is empty.
-func fieldsOf(raw any) (id, m, h string) {
-	pair, _ := raw.([]any)
-	if len(pair) != 2 {
-		return "", "", ""
-	}
-	id, _ = pair[0].(string)
-	flat, _ := pair[1].([]any)
-	for i := 0; i+1 < len(flat); i += 2 {
-		switch flat[i] {
-		case "m":
-			m, _ = flat[i+1].(string)
-		case "h":
-			h, _ = flat[i+1].(string)
-		}
-	}
-	return id, m, h
 }
 
 // dispatch puts the entries of a partition on the lanes of their sessions.
@@ -177,10 +139,10 @@ func (k *consumer) dispatch(s entries, asked map[string]int) {
 	if p == nil { // given back while it was read
 		return
 	}
-	read := make([]entry, len(s.raw))
-	for i := range s.raw {
+	read := make([]entry, len(s.list))
+	for i := range read {
 		read[i].part = p
-		read[i].decode(fieldsOf(s.raw[i]))
+		read[i].decode(&s.list[i])
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -192,16 +154,16 @@ func (k *consumer) dispatch(s entries, asked map[string]int) {
 		if e.place.after(p.last) {
 			p.last = e.place
 		}
-		if p.held[e.id] {
+		if p.held[e.place] {
 			continue
 		}
 		crowded := k.window.add(len(e.body))
-		p.held[e.id] = true
+		p.held[e.place] = true
 		if k.lanes.add(e.lane(), e, crowded) {
 			continue
 		}
 		// It is read again when its session is through with what is held.
-		delete(p.held, e.id)
+		delete(p.held, e.place)
 		k.window.remove(1, len(e.body))
 		if p.behind == (entryID{}) || p.behind.after(e.place) {
 			p.behind = e.place
@@ -225,26 +187,28 @@ func (k *consumer) partOf(stream string) *part {
 func (e *entry) lane() laneKey {
 	switch {
 	case e.unreadable != nil:
-		return laneKey{'e', e.id}
+		return laneKey{'e', e.id()}
 	case e.message.SessionID == "":
 		return laneKey{'m', e.message.ID}
 	}
 	return laneKey{'s', e.message.SessionID}
 }
 
-func (e *entry) decode(id, m, h string) {
-	e.id, e.place, e.body = id, parseID(id), m
+func (e *entry) decode(r *raw) {
+	e.place, e.body = r.place, r.m
 	// A history that can't be read counts as none.
-	if h == "" || json.Unmarshal([]byte(h), &e.past) != nil || e.past.Queued == 0 {
+	if len(r.h) == 0 || json.Unmarshal(r.h, &e.past) != nil || e.past.Queued == 0 {
 		e.past.Queued = int64(e.place.ms) // ids are the server's
 	}
-	e.message, e.unreadable = bus.DecodeText(m)
+	e.unreadable = e.message.Decode(e.body)
 }
+
+func (e *entry) id() string { return e.place.String() }
 
 // forget ends what this replica has to do with an entry.
 func (k *consumer) forget(e *entry) {
 	k.mu.Lock()
-	delete(e.part.held, e.id)
+	delete(e.part.held, e.place)
 	idle := e.part.releasing && len(e.part.held) == 0
 	k.mu.Unlock()
 	k.window.remove(1, len(e.body))

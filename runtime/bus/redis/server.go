@@ -63,6 +63,11 @@ func (o Options) server() (*server, error) {
 	return &server{addr: strings.Join(c.Addrs, ","), password: c.Password, open: func(pool int) redis.UniversalClient {
 		own := *c
 		own.PoolSize = pool
+		// Batches of messages, with few calls of the system.
+		own.ReadBufferSize, own.WriteBufferSize = 32<<10, 128<<10
+		if pool == 1 { // a reader
+			own.ReadBufferSize, own.WriteBufferSize = 256<<10, 4<<10
+		}
 		return redis.NewUniversalClient(&own)
 	}}, nil
 }

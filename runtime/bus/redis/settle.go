@@ -199,7 +199,7 @@ func (k *consumer) concluded(batch []*op, answers []string) {
 			o.part.heads[o.message.SessionID] = answer // the id of the next one
 		}
 		if !o.early || answer == "gone" || answer == "lost" || answer == "parked" {
-			delete(o.part.held, o.id)
+			delete(o.part.held, o.place)
 			idle = idle || o.part.releasing && len(o.part.held) == 0
 			n, bytes = n+1, bytes+len(o.body)
 		}
@@ -295,7 +295,7 @@ func (w *writer) part(p *part, batch []*op, mine []int, places []int) {
 			w.args = append(w.args, "F", 0)
 		}
 		w.args[count] = w.args[count].(int) + 1
-		w.args = append(w.args, o.id)
+		w.args = append(w.args, o.id())
 	}
 	w.args[at+3], w.args[at+4] = done, trail
 }

@@ -48,10 +48,9 @@ func (k *consumer) expire(ctx context.Context, row any, now int64) error {
 	}
 	component, _ := r[0].(string)
 	number, _ := r[1].(int64)
-	id, _ := r[2].(string)
-	_, body, past := fieldsOf(r[2:])
+	id, body, past := fieldsOf(r[2:])
 	e := &entry{}
-	e.decode(id, body, past)
+	e.decode(&raw{parseID(id), []byte(body), []byte(past)})
 	m := &e.message
 	cause := e.unreadable
 	if cause == nil {
@@ -71,3 +70,22 @@ func (k *consumer) expire(ctx context.Context, row any, now int64) error {
 }
 
 var _ bus.Operator = (*Bus)(nil)
+
+// fieldsOf takes an entry apart; what isn't there is empty.
+func fieldsOf(raw any) (id, m, h string) {
+	pair, _ := raw.([]any)
+	if len(pair) != 2 {
+		return "", "", ""
+	}
+	id, _ = pair[0].(string)
+	flat, _ := pair[1].([]any)
+	for i := 0; i+1 < len(flat); i += 2 {
+		switch flat[i] {
+		case "m":
+			m, _ = flat[i+1].(string)
+		case "h":
+			h, _ = flat[i+1].(string)
+		}
+	}
+	return id, m, h
+}

@@ -2,9 +2,14 @@ package redis_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/bus/bustest"
@@ -166,4 +171,69 @@ func TestPoisonAmongOthers(t *testing.T) {
 	if len(handled) > 0 {
 		t.Error("handled twice")
 	}
+}
+
+// Publishers learn of a component's topics again where the server lost all but
+// what a heartbeat has written since.
+func TestLossBetweenHeartbeatAndTopics(t *testing.T) {
+	url := bustest.StartRedis(t)
+	b, c := open(t, fast(url, "p")), raw(t, url)
+	got := make(chan bus.Message, 10)
+	consume(t, b, bus.Consumer{Component: "a", Topics: []string{"t"},
+		Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+			got <- m
+			return nil, nil
+		}})
+	leases, err := c.HGetAll(t.Context(), "ww:{p}:lease:a").Result()
+	if err != nil || len(leases) != 16 {
+		t.Fatalf("leases %v, %v", leases, err)
+	}
+	_, err = c.TxPipelined(t.Context(), func(p goredis.Pipeliner) error {
+		p.FlushAll(t.Context())
+		p.HSet(t.Context(), "ww:{p}:lease:a", leases)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bustest.Until(t, "the topics", func() bool { return c.HExists(t.Context(), "ww:{p}:subs", "a").Val() })
+	publish(t, b, bus.Message{Pattern: bus.PublishSubscribe, Type: "t", Payload: json.RawMessage("1")})
+	receive(t, got, "a message on the topic")
+	drained(t, b)
+}
+
+// Counting doesn't read the subscriptions where they haven't changed.
+func TestStatsKeepSubscriptions(t *testing.T) {
+	url := bustest.StartRedis(t)
+	b, c := open(t, fast(url, "p")), raw(t, url)
+	limit := func(want int64) {
+		t.Helper()
+		s, err := b.Stats(t.Context())
+		if err != nil || s["a"].Limit != want {
+			t.Fatalf("%+v, %v; want the limit %d", s, err, want)
+		}
+	}
+	c.SAdd(t.Context(), "ww:{p}:queues", "a")
+	enter := func(n int) {
+		t.Helper()
+		_, err := c.TxPipelined(t.Context(), func(p goredis.Pipeliner) error {
+			p.HSet(t.Context(), "ww:{p}:subs", "a", fmt.Sprintf(`{"limit":%d}`, n))
+			p.Incr(t.Context(), "ww:{p}:version")
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	enter(1)
+	limit(1)
+	if err := c.ConfigResetStat(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	limit(1)
+	if info := c.Info(t.Context(), "commandstats").Val(); strings.Contains(info, "hgetall") {
+		t.Errorf("the subscriptions were read: %s", info)
+	}
+	enter(2)
+	limit(2)
 }

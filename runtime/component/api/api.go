@@ -11,7 +11,8 @@
 // {"value","session_id","message_id"}; with "Accept: text/event-stream" it is
 // a stream of the events chunk ({"value"}), and answer or error. Status codes:
 // 400 a body that is none of these, 413 one that is too large, 502 the answer
-// is an error, 503 shutting down or not ready, 504 no answer in time.
+// is an error, 503 shutting down, not ready, or the message could not be
+// delivered now, 504 no answer in time. How the bus failed is in the log only.
 //
 // Settings:
 //
@@ -111,7 +112,7 @@ func (s *server) post(w http.ResponseWriter, r *http.Request) {
 	_ = rc.SetWriteDeadline(time.Now().Add(s.timeout + 10*time.Second))
 	ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 	defer cancel()
-	replies, err := s.ask(ctx, in)
+	replies, err := s.deliver(ctx, in)
 	if err != nil {
 		s.fail(w, ctx, in, err)
 		return
@@ -136,6 +137,21 @@ func (s *server) post(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// errUndelivered is that of a message that the bus didn't take in time.
+var errUndelivered = errors.New("the message can't be delivered now: try again later")
+
+// deliver puts the submission on the bus. It waits for a bus that is away, or
+// for room in a queue, but not as long as for an answer.
+func (s *server) deliver(ctx context.Context, in component.Submission) (bus.Replies, error) {
+	within, cancel := context.WithTimeout(ctx, min(s.timeout, bus.DefaultPublishWait))
+	defer cancel()
+	replies, err := s.ask(within, in)
+	if err == nil || within.Err() == nil {
+		return replies, err
+	}
+	return replies, fmt.Errorf("%w: %w", errUndelivered, err)
 }
 
 // read returns the submission that the request holds, or the status that says
@@ -229,7 +245,15 @@ func (s *server) failure(ctx context.Context, in component.Submission, err error
 	a := answer{Session: in.Session, Message: in.ID}
 	switch {
 	case errors.Is(err, component.ErrDraining), errors.Is(err, bus.ErrStopped):
-		a.Error = err.Error()
+		a.Error = component.ErrDraining.Error()
+		return http.StatusServiceUnavailable, a
+	case errors.Is(err, bus.ErrFull):
+		s.log.Warn("request refused", "error", err, "message_id", in.ID, "session_id", in.Session)
+		a.Error = "too many messages wait already: try again later"
+		return http.StatusServiceUnavailable, a
+	case errors.Is(err, errUndelivered):
+		s.log.Error("request failed", "error", err, "message_id", in.ID, "session_id", in.Session)
+		a.Error = errUndelivered.Error()
 		return http.StatusServiceUnavailable, a
 	case errors.Is(err, bus.ErrTooLarge):
 		a.Error = err.Error()
@@ -242,8 +266,8 @@ func (s *server) failure(ctx context.Context, in component.Submission, err error
 		return http.StatusBadGateway, a
 	}
 	s.log.Error("request failed", "error", err, "message_id", in.ID, "session_id", in.Session)
-	a.Error = "the message bus failed: " + err.Error()
-	return http.StatusBadGateway, a
+	a.Error = errUndelivered.Error()
+	return http.StatusServiceUnavailable, a
 }
 
 func (s *server) fail(w http.ResponseWriter, ctx context.Context, in component.Submission, err error) {

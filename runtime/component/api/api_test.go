@@ -3,7 +3,10 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -158,17 +161,43 @@ func TestRefused(t *testing.T) {
 	for _, tt := range []struct {
 		err    error
 		status int
-	}{{component.ErrDraining, 503}, {bus.ErrStopped, 503}, {bus.ErrTooLarge, 413}, {io.ErrUnexpectedEOF, 502}} {
+		says   string
+	}{
+		{component.ErrDraining, 503, component.ErrDraining.Error()},
+		{bus.ErrStopped, 503, component.ErrDraining.Error()},
+		{bus.ErrTooLarge, 413, bus.ErrTooLarge.Error()},
+		{errors.New("dial tcp 10.1.2.3:6379: connect: connection refused"), 503, "can't be delivered now: try again later"},
+		{fmt.Errorf("%w: that of \"x\" on 10.1.2.3", bus.ErrFull), 503, "too many messages wait already: try again later"},
+	} {
 		s := serve(t, ``, func(env *component.Env) {
 			env.Ask = func(context.Context, component.Submission) (bus.Replies, error) { return nil, tt.err }
 		})
 		res, body := do(t, http.MethodPost, s.URL, "", "text/event-stream", `1`)
-		if res.StatusCode != tt.status || !strings.Contains(body, tt.err.Error()) {
+		if res.StatusCode != tt.status || !strings.Contains(body, tt.says) || strings.Contains(body, "10.1.2.3") {
 			t.Errorf("%v: %d %s", tt.err, res.StatusCode, body)
 		}
 		if retry := res.Header.Get("Retry-After"); (retry != "") != (tt.status == 503) {
 			t.Errorf("%v: Retry-After %q", tt.err, retry)
 		}
+	}
+}
+
+// What the bus doesn't take in time isn't an answer that doesn't come.
+func TestUndelivered(t *testing.T) {
+	log := &componenttest.Buffer{}
+	s := serve(t, `{"timeout":"50ms"}`, func(env *component.Env) {
+		env.Log = slog.New(slog.NewJSONHandler(log, nil))
+		env.Ask = func(ctx context.Context, _ component.Submission) (bus.Replies, error) {
+			<-ctx.Done()
+			return nil, fmt.Errorf("publish: dial tcp 10.1.2.3:6379: connection refused: %w", ctx.Err())
+		}
+	})
+	res, body := do(t, http.MethodPost, s.URL, "", "", `1`)
+	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || !strings.Contains(body, `"error":"the message can't be delivered now: try again later"`) {
+		t.Errorf("got %d %s", res.StatusCode, body)
+	}
+	if !strings.Contains(log.String(), "10.1.2.3:6379") {
+		t.Errorf("the log doesn't say why: %s", log)
 	}
 }
 

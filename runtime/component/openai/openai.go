@@ -177,6 +177,9 @@ func (l *model) explain(ctx context.Context, err error) error {
 		if bus.IsPermanent(err) {
 			return bus.Permanent(failed)
 		}
+		if d, ok := bus.RetryDelay(err); ok {
+			return bus.RetryAfter(d, failed)
+		}
 		return failed
 	}
 	switch api.status {

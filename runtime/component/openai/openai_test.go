@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
@@ -25,7 +26,7 @@ func TestNewerModels(t *testing.T) {
 	env.Transport = outside(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		asked = r.URL.String() + " " + string(body)
-		return nil, errors.Join(err, errors.New("the host is not called until noon"))
+		return nil, errors.Join(err, bus.RetryAfter(time.Minute, errors.New("the host is not called until noon")))
 	})
 	in, err := openai.Build(t.Context(), env)
 	if err != nil {
@@ -34,6 +35,9 @@ func TestNewerModels(t *testing.T) {
 	_, _, err = say(t, in, "s", "x")
 	if err == nil || bus.IsPermanent(err) || err.Error() != "ask the model at https://api.openai.com/v1: the host is not called until noon" {
 		t.Errorf("got %v", err)
+	}
+	if d, ok := bus.RetryDelay(err); d != time.Minute || !ok {
+		t.Errorf("the message comes again after %s, %v", d, ok)
 	}
 	if want := `https://api.openai.com/v1/chat/completions {"model":"m","messages":[{"role":"user","content":"x"}],"stream":true,"max_completion_tokens":7}`; asked != want {
 		t.Errorf("asked %s", asked)

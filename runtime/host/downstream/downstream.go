@@ -1,7 +1,8 @@
 // Package downstream is how components call what isn't part of the system. A
 // host that keeps failing isn't called for a while: whoever would have waited
-// for it fails at once, and the bus tries the message again later. Then one
-// call after the other finds out whether it is back.
+// for it fails at once, and the bus delivers the message again later, without
+// counting the attempt. Then one call after the other finds out whether it is
+// back.
 package downstream
 
 import (
@@ -11,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
@@ -18,19 +20,23 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 	"go.opentelemetry.io/otel/propagation"
+
+	"woodwork.dev/ww/runtime/bus"
 )
 
 const (
 	// trip is how many failures in a row open the circuit.
-	trip = 5
-	// openFor is shorter than what the retries of a message take together, so
-	// that one which came at the wrong moment doesn't die of that alone.
+	trip    = 5
 	openFor = 5 * time.Second
+	// spread is over how long the messages that were refused come again, so that
+	// one of them finds out for the others.
+	spread = time.Second
 	// longestPause is the most that a host can ask for with Retry-After.
 	longestPause = time.Minute
 )
 
-// OpenError is the error of a call that was not made.
+// OpenError is the error of a call that was not made. It is marked
+// bus.RetryAfter: no message fails of it.
 type OpenError struct {
 	Host  string
 	Until time.Time // no call is made before
@@ -190,7 +196,7 @@ func (c *circuit) allow() (done func(error), err error) {
 	if err != nil { // open by a hair, or somebody else is finding out
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return nil, &OpenError{Host: c.host, Until: later(c.until, now), Cause: c.cause}
+		return nil, c.open(later(c.until, now), now)
 	}
 	return func(err error) {
 		if err != nil {
@@ -221,7 +227,13 @@ func (c *circuit) refusal(now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now.Before(c.until) {
-		return &OpenError{Host: c.host, Until: c.until, Cause: c.cause}
+		return c.open(c.until, now)
 	}
 	return nil
+}
+
+// open is the refusal of a call that may be made at until. With c.mu held.
+func (c *circuit) open(until, now time.Time) error {
+	wait := until.Sub(now) + spread/10 + rand.N(spread)
+	return bus.RetryAfter(wait, &OpenError{Host: c.host, Until: until, Cause: c.cause})
 }

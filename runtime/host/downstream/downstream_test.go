@@ -13,6 +13,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/host/downstream"
 )
 
@@ -82,6 +83,9 @@ func TestCircuit(t *testing.T) {
 				if !errors.As(err, &open) || calls != 5 || time.Until(open.Until) != 5*time.Second || open.Cause == nil ||
 					!strings.HasPrefix(err.Error(), "ill is not called until 00:00:05.000Z: ") {
 					t.Fatalf("after 5 failures: %d calls, %v", calls, err)
+				}
+				if d, ok := bus.RetryDelay(err); !ok || d < 5*time.Second || d > 7*time.Second {
+					t.Errorf("its message comes again after %s, %v", d, ok)
 				}
 				if err := call(t.Context(), tr, "well"); err != nil {
 					t.Errorf("another host: %v", err)

@@ -1,8 +1,8 @@
 -- A replica lives, and gets partitions. ARGV 2 component, 3 replica, 4 lease
 -- (ms), 5 messages in flight, 6 dedup window (ms). Returns the time, how many
--- partitions it should have, how many of them nobody ever had, and for each that
--- it has: number, epoch, and the entry up to which the owner before may have
--- died of one, or ''.
+-- partitions it should have, whether publishers are told of the component, and
+-- for each partition that it has: number, epoch, and the entry up to which the
+-- owner before may have died of one, or ''.
 local component, me, lease = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local members, owners = prefix .. 'members:' .. component, prefix .. 'lease:' .. component
 local suspects = prefix .. 'suspect:' .. component
@@ -25,11 +25,9 @@ local quota = math.floor(PARTITIONS / #all)
 if rank < PARTITIONS % #all then quota = quota + 1 end
 
 -- A lease is the epoch, a space, and who has it, if anyone.
-local epoch, owner, mine, blank = {}, {}, {}, 0
+local epoch, owner, mine = {}, {}, {}
 for p = 0, PARTITIONS - 1 do
-  local lease = redis.call('HGET', owners, p)
-  if not lease then blank = blank + 1 end
-  epoch[p], owner[p] = string.match(lease or '0 ', '^(%d+) (.*)$')
+  epoch[p], owner[p] = string.match(redis.call('HGET', owners, p) or '0 ', '^(%d+) (.*)$')
   if owner[p] ~= '' and not live[owner[p]] then
     -- It died, and whatever it had begun may be the reason.
     local last = redis.call('XREVRANGE', queue(component, p), '+', '-', 'COUNT', 1)[1]
@@ -50,7 +48,7 @@ if joined and #all > 1 then redis.call('XADD', prefix .. 'wake:' .. component, '
 redis.call('XTRIM', prefix .. 'done:' .. component, 'MINID', '~', string.format('%.0f', t - ARGV[6]))
 redis.call('EXPIRE', prefix .. 'done:' .. component, 3600)
 
-local out = {string.format('%.0f', t), quota, blank}
+local out = {string.format('%.0f', t), quota, redis.call('HEXISTS', prefix .. 'subs', component)}
 for _, p in ipairs(mine) do
   out[#out + 1] = p
   out[#out + 1] = epoch[p]

@@ -1,8 +1,9 @@
 -- Counts everything at one moment. Returns for each component: name, queued,
 -- delayed, parked, dead, in flight, replicas, time of the oldest (ms) or 0,
--- handled, retried, buried; the first row is the time.
+-- handled, retried, buried; before them the time and the version of the
+-- subscriptions.
 local t = now()
-local out = {string.format('%.0f', t)}
+local out = {string.format('%.0f', t), redis.call('GET', prefix .. 'version') or '0'}
 for _, c in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
   local queued, oldest, inflight = 0, 0, 0
   local function age(ms)

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"woodwork.dev/ww/dockerx"
+	"woodwork.dev/ww/runtime/plan"
+)
+
+func (t *tool) pauseCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "pause",
+		Usage:     "freeze running containers",
+		ArgsUsage: "[SERVICE…]",
+		Action: func(c *cli.Context) error {
+			return t.freeze(c, "paused", plan.Running, (*dockerx.Engine).Pause)
+		},
+	}
+}
+
+func (t *tool) unpauseCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "unpause",
+		Usage:     "let frozen containers go on",
+		ArgsUsage: "[SERVICE…]",
+		Action: func(c *cli.Context) error {
+			return t.freeze(c, "unpaused", plan.Paused, (*dockerx.Engine).Unpause)
+		},
+	}
+}
+
+// freeze pauses or unpauses those containers that are in a state.
+func (t *tool) freeze(c *cli.Context, word string, from plan.State, do func(*dockerx.Engine, context.Context, string) error) error {
+	r, err := t.find(c.Context, c)
+	if err != nil {
+		return err
+	}
+	defer r.engine.Close()
+	cs, err := t.pick(c, r, c.Args().Slice(), false)
+	if err != nil {
+		return err
+	}
+	cs = slices.DeleteFunc(cs, func(ctr plan.Container) bool { return ctr.State != from })
+	if len(cs) == 0 {
+		fmt.Fprintf(t.err, "nothing to do: no container is %s\n", from)
+		return nil
+	}
+	return each(c.Context, cs, func(ctx context.Context, ctr plan.Container) error {
+		if err := do(r.engine, ctx, ctr.ID); err != nil {
+			return err
+		}
+		fmt.Fprintf(t.err, "  %s %s\n", t.paint(green, fmt.Sprintf("%-9s", word)), ctr.Name)
+		return nil
+	})
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"woodwork.dev/ww/model"
+	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/host"
+	"woodwork.dev/ww/runtime/plan"
+)
+
+// drainFor is how long a system that goes down works off what waits on its bus.
+const drainFor = 10 * time.Second
+
+// drainer lets a system work off what waits on its bus before it goes down. Its
+// zero value is none.
+type drainer struct {
+	remote *remote
+	budget time.Duration
+	nearby string // where the door answers over the network; "" for nowhere
+	door   string // its id
+
+	left   map[string]int64
+	failed error
+}
+
+// newDrain is nil where there is nothing to be drained: no bus of its own runs,
+// or no component that could work.
+func (t *tool) newDrain(r *running, budget time.Duration) *drainer {
+	bus := slices.ContainsFunc(r.have.Containers, func(c plan.Container) bool {
+		return c.Labels[deploy.LabelPhase] == string(model.PhaseBus) && c.State == plan.Running
+	})
+	if !bus || budget <= 0 {
+		return nil
+	}
+	// What accepts work from outside is gone by then.
+	inside := *r
+	inside.have.Containers = slices.DeleteFunc(slices.Clone(r.have.Containers), func(c plan.Container) bool {
+		return c.Labels[deploy.LabelPhase] == string(model.PhaseIngress)
+	})
+	door, known, err := inside.door()
+	if err != nil {
+		return nil
+	}
+	d := &drainer{remote: t.through(r, door, known), budget: budget, door: door.ID}
+	if port := door.Labels[deploy.LabelPort]; r.engine.Near() && port != "" {
+		for _, ip := range door.IPs {
+			d.nearby = net.JoinHostPort(ip, port)
+		}
+	}
+	return d
+}
+
+// run waits until nothing waits on the bus.
+func (d *drainer) run(ctx context.Context, tell func(string)) error {
+	ctx, cancel := context.WithTimeout(ctx, d.budget+patience)
+	defer cancel()
+	got, err := d.ask(ctx)
+	d.left, d.failed = got.Left, err
+	switch {
+	case err != nil:
+		return err
+	case !got.Drained:
+		tell(leftOver(got.Left))
+		return errNotDrained
+	}
+	return nil
+}
+
+// ask asks a component over the project's network, which costs next to nothing,
+// or else through the engine.
+func (d *drainer) ask(ctx context.Context) (drained, error) {
+	if got, err := d.direct(ctx); err == nil {
+		return got, nil
+	}
+	return only[drained](ctx, d.remote, order{Op: opDrain, Wait: d.budget, Served: true})
+}
+
+// direct is an error wherever the answer isn't for certain that of the container
+// that is meant.
+func (d *drainer) direct(ctx context.Context) (drained, error) {
+	if d.nearby == "" {
+		return drained{}, errors.ErrUnsupported
+	}
+	var got host.Drained
+	status, err := deploy.Ask(ctx, d.nearby, "/drained?wait="+d.budget.String(), d.door, &got)
+	if err != nil {
+		return drained{}, err
+	}
+	if status != http.StatusOK {
+		return drained{}, fmt.Errorf("%s answers %s", d.nearby, http.StatusText(status))
+	}
+	return drained{got.Drained, got.Left}, nil
+}
+
+var errNotDrained = errors.New("not drained in time")
+
+// drainResult is an error where something is left, and says where it is.
+func (t *tool) drainResult(d *drainer, volumes bool) error {
+	switch {
+	case d == nil:
+		return nil
+	case d.failed != nil && !errors.Is(d.failed, context.Canceled):
+		// The containers went down all the same, and what waits stays.
+		fmt.Fprintf(t.err, "warning: whether anything waits on the bus isn't known: %v\n", d.failed)
+		return nil
+	case len(d.left) == 0:
+		return nil
+	case volumes:
+		return &drainError{"not everything was handled, and it went with the bus's volume: " + leftOver(d.left), "--drain 1m waits longer; without -v it stays"}
+	}
+	return &drainError{"not everything was handled, and it waits on the bus's volume: " + leftOver(d.left), "`ww compose up` goes on with it; --drain 1m waits longer"}
+}
+
+// leftOver lists what is left, by component.
+func leftOver(left map[string]int64) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, left[name]))
+	}
+	return strings.Join(parts, ", ")
+}
