@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -12,7 +14,8 @@ import (
 
 // interspersed moves a command's flags before its arguments, so that both
 // `up -d web` and `up web -d` work: people are used to it, and the flag
-// package stops at the first argument.
+// package stops at the first argument. Short flags that share a word are taken
+// apart.
 func interspersed(app *cli.App, args []string) []string {
 	if len(args) == 0 {
 		return args
@@ -30,12 +33,11 @@ func interspersed(app *cli.App, args []string) []string {
 			rest = nil
 			continue
 		case len(arg) > 1 && arg[0] == '-':
-			n := 1
-			if len(rest) > 1 && takesValue(flags, arg) {
-				n = 2
+			words := apart(flags, arg)
+			out, rest = append(out, words...), rest[1:]
+			if len(rest) > 0 && takesValue(flags, words[len(words)-1]) {
+				out, rest = append(out, rest[0]), rest[1:]
 			}
-			out = append(out, rest[:n]...)
-			rest = rest[n:]
 			continue
 		}
 		if c := find(commands, arg); c != nil && len(positional) == 0 {
@@ -68,17 +70,51 @@ func find(commands []*cli.Command, name string) *cli.Command {
 	return nil
 }
 
-// takesValue reports whether the flag in arg is followed by a value of its own.
-func takesValue(flags []cli.Flag, arg string) bool {
-	name := strings.TrimLeft(arg, "-")
-	if strings.Contains(name, "=") {
-		return false
+// apart gives each of the short flags that stand in one word a word of its own,
+// under its first name, the last one with the value that may follow it there:
+// -fn5 is --follow and --tail=5, and so is -fn=5. Of a word with an unknown
+// letter that is what is left, but for a long flag behind a single dash: that is
+// one flag.
+func apart(flags []cli.Flag, arg string) []string {
+	if strings.HasPrefix(arg, "--") {
+		name, _, _ := strings.Cut(arg[2:], "=")
+		if f := lookup(flags, name); f != nil {
+			return []string{long(f) + strings.TrimPrefix(arg[2:], name)}
+		}
+		return []string{arg}
 	}
-	if !strings.HasPrefix(arg, "--") && len(name) > 1 && lookup(flags, name) == nil {
-		name = name[len(name)-1:] // -fd: only the last of several can take one
+	var words []string
+	for letters := arg[1:]; letters != ""; {
+		r, size := utf8.DecodeRuneInString(letters)
+		value := letters[size:]
+		f := lookup(flags, string(r))
+		switch {
+		case f == nil && lookup(flags, arg[1:]) != nil:
+			return []string{"-" + arg}
+		case f == nil:
+			return []string{"-" + string(r)}
+		case strings.HasPrefix(value, "="):
+			return append(words, long(f)+value)
+		case valued(f) && value != "":
+			return append(words, long(f)+"="+value)
+		}
+		words, letters = append(words, long(f)), value
 	}
-	f, ok := lookup(flags, name).(cli.DocGenerationFlag)
-	return ok && f.TakesValue()
+	return words
+}
+
+// long is the word for a flag's first name.
+func long(f cli.Flag) string { return "--" + f.Names()[0] }
+
+// takesValue reports whether the flag in a word is followed by a value of its
+// own.
+func takesValue(flags []cli.Flag, word string) bool {
+	return !strings.Contains(word, "=") && valued(lookup(flags, strings.TrimLeft(word, "-")))
+}
+
+func valued(f cli.Flag) bool {
+	d, ok := f.(cli.DocGenerationFlag)
+	return ok && d.TakesValue()
 }
 
 func lookup(flags []cli.Flag, name string) cli.Flag {
@@ -146,6 +182,9 @@ func usage(c *cli.Context, err error, _ bool) error {
 		if meant := syntax.Suggest(flag, known); len(meant) > 1 {
 			remedy = fmt.Sprintf("did you mean --%s? %s", meant, remedy)
 		}
+	}
+	if value, why, ok := strings.Cut(err.Error(), " for flag -"); ok {
+		err = errors.New(value + " for flag --" + why)
 	}
 	return &usageError{err, remedy}
 }

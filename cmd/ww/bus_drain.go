@@ -20,14 +20,14 @@ func (t *tool) busDrainCommand() *cli.Command {
 		Usage:     "wait until nothing waits on the bus any more, for one component or for all",
 		ArgsUsage: "[COMPONENT]",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "how long to wait"},
+			durationFlag("timeout", time.Minute, "how long to wait"),
 			formatFlag("table", "table or json"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := oneOf("format", c.String("format"), "table", "json"); err != nil {
 				return err
 			}
-			wait := c.Duration("timeout")
+			wait := durationOf(c, "timeout")
 			switch {
 			case c.NArg() > 1:
 				return &usageError{errors.New("name one component, or none for all"), "ww bus drain [COMPONENT]"}

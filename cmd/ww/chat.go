@@ -19,7 +19,7 @@ import (
 func (t *tool) chatCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "session", Usage: "a session to go on with"},
-		&cli.DurationFlag{Name: "timeout", Value: 2 * time.Minute, Usage: "how long to wait for an answer"},
+		durationFlag("timeout", 2*time.Minute, "how long to wait for an answer"),
 	}
 	return &cli.Command{
 		Name:      "chat",
@@ -45,7 +45,7 @@ func (t *tool) chatCommand() *cli.Command {
 			if session == "" {
 				session = bus.NewID()
 			}
-			return t.chat(c.Context, r, target, session, c.Duration("timeout"))
+			return t.chat(c.Context, r, target, session, durationOf(c, "timeout"))
 		},
 	}
 }

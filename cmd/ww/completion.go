@@ -100,19 +100,18 @@ func readLine(app *cli.App, words []string) (*line, []*cli.Command) {
 		case w == "--":
 			l.closed = true
 		case len(w) > 1 && w[0] == '-':
-			name, value, valued := strings.Cut(strings.TrimLeft(w, "-"), "=")
-			f := lookup(l.known, name)
-			if f == nil && !strings.HasPrefix(w, "--") {
-				f = lookup(l.known, name[len(name)-1:]) // -fd
-			}
-			switch {
-			case f == nil:
-			case valued:
-				l.set(f, value)
-			case takesValue(l.known, w):
-				l.pending = f
-			default:
-				l.set(f, "true")
+			for _, w := range apart(l.known, w) {
+				name, value, given := strings.Cut(strings.TrimLeft(w, "-"), "=")
+				f := lookup(l.known, name)
+				switch {
+				case f == nil:
+				case given:
+					l.set(f, value)
+				case valued(f):
+					l.pending = f
+				default:
+					l.set(f, "true")
+				}
 			}
 		default:
 			c := find(commands, w)
@@ -159,8 +158,8 @@ func completeLine(app *cli.App, words []string, live func(kind string, l *line) 
 		}
 		all = valuesOf(l.pending, l, live)
 	case !l.closed && strings.HasPrefix(current, "-"):
-		name, _, valued := strings.Cut(strings.TrimLeft(current, "-"), "=")
-		if f := lookup(l.known, name); valued && f != nil {
+		name, _, given := strings.Cut(strings.TrimLeft(current, "-"), "=")
+		if f := lookup(l.known, name); given && f != nil {
 			prefix = current[:strings.Index(current, "=")+1]
 			all = valuesOf(f, l, live)
 		} else {

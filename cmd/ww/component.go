@@ -41,11 +41,11 @@ func (t *tool) healthCommand() *cli.Command {
 		Name:  "health",
 		Usage: "ask the component in this container whether it is ready: exit code 0 if so, 1 if not",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "wait", Usage: "wait so long for it to get ready"},
+			durationFlag("wait", 0, "wait so long for it to get ready"),
 			&cli.StringFlag{Name: "addr", Value: host.DefaultAddr, Usage: "where it listens"},
 		},
 		Action: func(c *cli.Context) error {
-			wait := c.Duration("wait")
+			wait := durationOf(c, "wait")
 			if wait < 0 || wait > 24*time.Hour {
 				return &usageError{fmt.Errorf("--wait can't be %s", wait), "write a duration such as 30s"}
 			}

@@ -21,7 +21,7 @@ func (t *tool) downCommand() *cli.Command {
 			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "also its volumes, and with them the messages that wait on the bus"},
 			&cli.StringFlag{Name: "rmi", Usage: "also images: `all`, or `local` for those that were built here"},
 			timeoutFlag(),
-			&cli.DurationFlag{Name: "drain", Value: drainFor, Usage: "how long the components may work off what waits on the bus; 0 for not at all"},
+			durationFlag("drain", drainFor, "how long the components may work off what waits on the bus; 0 for not at all"),
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "also containers of services that the compose file has no more"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
 		},
@@ -51,7 +51,7 @@ func (t *tool) down(c *cli.Context) error {
 		project = l.Project
 	}
 	progress := t.progressOf(r.name, r.phase, c.Bool("quiet"))
-	drain := t.newDrain(r, c.Duration("drain"))
+	drain := t.newDrain(r, durationOf(c, "drain"))
 	opts.Drain = drain != nil
 	p, err := deploy.Down(c.Context, r.engine, deploy.DownRequest{
 		Name: r.name, Project: project, Have: r.have, Options: opts, Grace: grace(c), Report: progress.report, Drain: drain.run,

@@ -16,14 +16,10 @@ func (t *tool) startCommand() *cli.Command {
 		ArgsUsage: "[SERVICE…]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "wait", Usage: "return when everything is ready"},
-			&cli.StringFlag{Name: "wait-timeout", Usage: "how long one container may take to get ready (seconds, or 2m)"},
+			durationFlag("wait-timeout", deploy.DefaultTimeout, "how long one container may take to get ready"),
 			dryRunFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			timeout, err := seconds(c, "wait-timeout", deploy.DefaultTimeout)
-			if err != nil {
-				return err
-			}
 			services := c.Args().Slice()
 			return t.operate(c, verb{
 				words: map[plan.Op]string{plan.Start: "started", plan.Ready: "ready", plan.Completed: "completed"},
@@ -39,7 +35,7 @@ func (t *tool) startCommand() *cli.Command {
 					}
 					return plan.StartAll(r.have.Containers, services, c.Bool("wait")), nil
 				},
-				set: func(req *deploy.OperateRequest) { req.Timeout = timeout },
+				set: func(req *deploy.OperateRequest) { req.Timeout = durationOf(c, "wait-timeout") },
 			})
 		},
 	}

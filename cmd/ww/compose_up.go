@@ -26,7 +26,7 @@ func (t *tool) upCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when everything is ready, and leave it running"},
 			&cli.BoolFlag{Name: "wait", Value: true, Usage: "wait until everything is ready, not only what others need; implies -d when given"},
-			&cli.DurationFlag{Name: "wait-timeout", Value: deploy.DefaultTimeout, Usage: "how long one component may take to get ready"},
+			durationFlag("wait-timeout", deploy.DefaultTimeout, "how long one component may take to get ready"),
 			&cli.BoolFlag{Name: "build", Usage: "build images that are there already"},
 			&cli.StringFlag{Name: "pull", Usage: "always, missing or never (default: each service's own policy)"},
 			timeoutFlag(),
@@ -58,19 +58,6 @@ func (t *tool) upCommand() *cli.Command {
 			return t.up(c)
 		},
 	}
-}
-
-func timeoutFlag() cli.Flag {
-	return &cli.IntFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "seconds that a container gets to stop (default: its own grace period)"}
-}
-
-// grace reads --timeout.
-func grace(c *cli.Context) *time.Duration {
-	if !c.IsSet("timeout") {
-		return nil
-	}
-	d := time.Duration(c.Int("timeout")) * time.Second
-	return &d
 }
 
 func (t *tool) planOptions(c *cli.Context) (plan.Options, error) {
@@ -122,7 +109,7 @@ func (t *tool) upRequest(c *cli.Context, d *dockerx.Engine) (*compose.Loaded, de
 	}
 	req = deploy.UpRequest{
 		Project: l.Project, Digests: digests(), Confirm: t.mayLose(c), EnvFiles: inheritedList(c, "env-file"), Options: opts,
-		Parallel: c.Int("parallel"), Timeout: c.Duration("wait-timeout"), Grace: grace(c),
+		Parallel: c.Int("parallel"), Timeout: durationOf(c, "wait-timeout"), Grace: grace(c),
 	}
 	return l, req, nil
 }

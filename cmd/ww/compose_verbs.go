@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -48,20 +47,13 @@ func (l *stringList) Set(v string) error {
 
 func (l *stringList) String() string { return "" }
 
-// listOf gives a flag's values, each once: those that come after several short
-// flags in one word are parsed twice.
+// listOf gives a flag's values.
 func listOf(c *cli.Context, name string) []string {
 	l, ok := c.Generic(name).(*stringList)
 	if !ok {
 		return nil
 	}
-	var out []string
-	for i, v := range l.items {
-		if !slices.Contains(l.items[i+1:], v) {
-			out = append(out, v)
-		}
-	}
-	return out
+	return l.items
 }
 
 func indexFlag() cli.Flag {
@@ -70,21 +62,6 @@ func indexFlag() cli.Flag {
 
 func dryRunFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "dry-run", Usage: "show what would be done"}
-}
-
-// seconds reads a flag that is a number of seconds or a duration.
-func seconds(c *cli.Context, name string, otherwise time.Duration) (time.Duration, error) {
-	v := c.String(name)
-	if v == "" {
-		return otherwise, nil
-	}
-	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
-		return time.Duration(n) * time.Second, nil
-	}
-	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
-		return d, nil
-	}
-	return 0, &usageError{fmt.Errorf("--%s can't be %q", name, v), "it is a number of seconds, or a duration such as 90s or 2m"}
 }
 
 // pick gives the containers of services, of all if none is named. One that the

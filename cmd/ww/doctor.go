@@ -25,7 +25,7 @@ func (t *tool) doctorCommand() *cli.Command {
 		Usage: "look for what is wrong with the engine, the file and what runs, and say how to mend it",
 		Flags: slices.Concat([]cli.Flag{
 			formatFlag("text", "text or json"),
-			&cli.DurationFlag{Name: "timeout", Value: 8 * time.Second, Usage: "how long all of it may take"},
+			durationFlag("timeout", 8*time.Second, "how long all of it may take"),
 		}, projectFlags(true), engineFlags()),
 		Action: t.doctor,
 	}
@@ -144,7 +144,7 @@ func (t *tool) doctor(c *cli.Context) error {
 	if err := oneOf("format", c.String("format"), "text", "json"); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout"))
+	ctx, cancel := context.WithTimeout(c.Context, durationOf(c, "timeout"))
 	defer cancel()
 	p := t.newPatient(ctx, c)
 	found := examine(ctx, p, checks[:])

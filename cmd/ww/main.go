@@ -48,6 +48,8 @@ func (t *tool) app() *cli.App {
 		Writer:          t.out,
 		ErrWriter:       t.err,
 		HideHelpCommand: true,
+		// A comma is part of a value: docker compose has lists only by repetition.
+		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
 			t.composeCommand(),
 			t.sendCommand(), t.chatCommand(),
@@ -73,7 +75,6 @@ func (t *tool) app() *cli.App {
 func prepare(c *cli.Command) {
 	c.OnUsageError = usage
 	c.HideHelpCommand = true
-	c.UseShortOptionHandling = true
 	for _, sub := range c.Subcommands {
 		prepare(sub)
 	}

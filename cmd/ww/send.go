@@ -27,7 +27,7 @@ func (t *tool) sendCommand() *cli.Command {
 		&cli.StringFlag{Name: "session", Usage: "the session that the message belongs to (default: a new one)"},
 		&cli.BoolFlag{Name: "json", Usage: "the text is JSON, and so is what is printed"},
 		&cli.BoolFlag{Name: "no-wait", Usage: "don't wait for the answer"},
-		&cli.DurationFlag{Name: "timeout", Value: 2 * time.Minute, Usage: "how long to wait for the answer"},
+		durationFlag("timeout", 2*time.Minute, "how long to wait for the answer"),
 	}
 	return &cli.Command{
 		Name:      "send",
@@ -47,7 +47,7 @@ func (t *tool) sendCommand() *cli.Command {
 				return err
 			}
 			defer r.engine.Close()
-			ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout"))
+			ctx, cancel := context.WithTimeout(c.Context, durationOf(c, "timeout"))
 			defer cancel()
 			answer := t.printAnswer
 			if c.Bool("json") {
