@@ -26,7 +26,7 @@ func (t *tool) composeCommand() *cli.Command {
 	c := &cli.Command{
 		Name:  "compose",
 		Usage: "run the system as containers",
-		Flags: append(append(projectFlags(true), engineFlags()...), consoleFlags()...),
+		Flags: sharedFlags(),
 		Before: func(*cli.Context) error {
 			// These commands are short, and large systems are loaded in one go:
 			// memory is cheaper than collecting it. Components aren't run here.
@@ -41,9 +41,8 @@ func (t *tool) composeCommand() *cli.Command {
 	for _, sub := range c.Subcommands {
 		// The flags that say which project may stand on either side of the
 		// subcommand's name.
-		shared := append(append(projectFlags(true), engineFlags()...), consoleFlags()...)
-		sub.Flags = append(sub.Flags, withoutTaken(shared, sub.Flags)...)
-		sub.Before = first(t.setConsole, sub.Before)
+		sub.Flags = append(sub.Flags, withoutTaken(sharedFlags(), sub.Flags)...)
+		sub.Before = first(setGlobal, first(t.setConsole, sub.Before))
 	}
 	return c
 }
@@ -58,14 +57,15 @@ func first(f, then cli.BeforeFunc) cli.BeforeFunc {
 	}
 }
 
-// withoutTaken takes the short names off flags that others have already, such as
-// the -f of `logs` and the -p of `run`.
+// withoutTaken takes the names off flags that others have already, such as the
+// -f of `logs` and the -p of `run`.
 func withoutTaken(flags, others []cli.Flag) []cli.Flag {
 	var taken []string
 	for _, f := range others {
 		taken = append(taken, f.Names()...)
 	}
 	isTaken := func(name string) bool { return slices.Contains(taken, name) }
+	flags = slices.DeleteFunc(flags, func(f cli.Flag) bool { return isTaken(f.Names()[0]) })
 	for _, f := range flags {
 		switch f := f.(type) {
 		case *cli.StringFlag:
@@ -134,10 +134,6 @@ func (t *tool) request(c *cli.Context) compose.Request {
 	}
 }
 
-func (t *tool) engine(c *cli.Context) (*dockerx.Engine, error) {
-	return dockerx.Open(c.Context, dockerx.Options{Host: inherited(c, "host"), Context: inherited(c, "context")})
-}
-
 // loadProject loads a project with the binary for its images, and narrows it
 // to the services that are named and what they need.
 // With an engine that is on another machine, the binary is one for that.
@@ -158,7 +154,7 @@ func (t *tool) loadProject(c *cli.Context, services []string, e *dockerx.Engine)
 	if c.Bool("no-deps") {
 		deps = append(deps, types.IgnoreDependencies)
 	}
-	if err := narrow(l, services, deps...); err != nil {
+	if err := narrow(l, services, asked(c, "all-resources"), deps...); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -178,12 +174,14 @@ func engineArch(ctx context.Context, e *dockerx.Engine) (string, error) {
 	return info.Arch, err
 }
 
-func narrow(l *compose.Loaded, services []string, deps ...types.DependencyOption) error {
+// narrow leaves only services and what they need, and unless all is to stay, only
+// the networks, volumes, configs and secrets that these use.
+func narrow(l *compose.Loaded, services []string, all bool, deps ...types.DependencyOption) error {
 	names := l.Project.ServiceNames()
 	for _, s := range services {
-		all := append(slices.Clone(names), l.Project.DisabledServiceNames()...)
-		if !slices.Contains(all, s) {
-			return &usageError{fmt.Errorf("there is no service %q", s), suggestion(s, all, "there are: "+strings.Join(all, ", "))}
+		known := append(slices.Clone(names), l.Project.DisabledServiceNames()...)
+		if !slices.Contains(known, s) {
+			return &usageError{fmt.Errorf("there is no service %q", s), suggestion(s, known, "there are: "+strings.Join(known, ", "))}
 		}
 	}
 	p, err := l.Project.WithServicesEnabled(services...)
@@ -195,7 +193,10 @@ func narrow(l *compose.Loaded, services []string, deps ...types.DependencyOption
 			return &configError{err, ""}
 		}
 	}
-	l.Project = p.WithoutUnnecessaryResources()
+	if !all {
+		p = p.WithoutUnnecessaryResources()
+	}
+	l.Project = p
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (t *tool) images(c *cli.Context, opts plan.Options, op plan.Op) error {
 		return err
 	}
 	if services := c.Args().Slice(); len(services) > 0 {
-		if err := narrow(l, services); err != nil {
+		if err := narrow(l, services, asked(c, "all-resources")); err != nil {
 			return err
 		}
 	}
@@ -84,15 +84,10 @@ func (t *tool) planCommand() *cli.Command {
 		Name:      "plan",
 		Usage:     "show what `up` would do, and why; nothing is changed",
 		ArgsUsage: "[SERVICE…]",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			formatFlag("text", "text or json"),
 			&cli.BoolFlag{Name: "detailed-exitcode", Usage: "exit with 2 where there is something to do"},
-			&cli.BoolFlag{Name: "build", Usage: "as for up"},
-			&cli.StringFlag{Name: "pull", Usage: "as for up"},
-			&cli.BoolFlag{Name: "force-recreate", Usage: "as for up"},
-			&cli.BoolFlag{Name: "no-recreate", Usage: "as for up"},
-			&cli.BoolFlag{Name: "remove-orphans", Usage: "as for up"},
-		},
+		}, append(planFlags(), runFlags()...)...),
 		Action: func(c *cli.Context) error { return t.plan(c, c.String("format")) },
 	}
 }
@@ -120,6 +115,7 @@ func (t *tool) plan(c *cli.Context, format string) error {
 	if err != nil {
 		return err
 	}
+	req.Options.RecreateVolumes = c.Bool("yes")
 	p, err := deploy.Preview(c.Context, d, req)
 	if err != nil {
 		return err

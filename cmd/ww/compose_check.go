@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/types"
-
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/dockerx"
-	"woodwork.dev/ww/runtime/deploy"
 )
 
 // checkKeys refuses what the engine can't do, before anything is changed, and
@@ -30,13 +27,4 @@ func checkKeys(ctx context.Context, l *compose.Loaded, d *dockerx.Engine) error 
 	}
 	_, remedy := classify(err)
 	return &configError{fmt.Errorf("this engine can't do all that is asked for:\n  %s", strings.Join(lines, "\n  ")), remedy}
-}
-
-// attached leaves out the lines of services with attach: false.
-func attached(p *types.Project, print func(deploy.LogLine)) func(deploy.LogLine) {
-	return func(l deploy.LogLine) {
-		if a := p.Services[l.Container.Service].Attach; a == nil || *a {
-			print(l)
-		}
-	}
 }

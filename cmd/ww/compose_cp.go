@@ -61,7 +61,7 @@ func (t *tool) cpCommand() *cli.Command {
 			if source == "-" && len(cs) > 1 {
 				return &usageError{fmt.Errorf("service %q has %d containers, and standard input can be read once", toService, len(cs)), "--index says which one"}
 			}
-			return each(c.Context, cs, func(ctx context.Context, ctr plan.Container) error {
+			return each(c, cs, func(ctx context.Context, ctr plan.Container) error {
 				return cp.to(ctx, ctr.ID, source, target, t.in)
 			})
 		},

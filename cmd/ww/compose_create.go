@@ -3,27 +3,17 @@ package main
 import "github.com/urfave/cli/v2"
 
 func (t *tool) createCommand() *cli.Command {
-	up := t.upCommand()
-	c := &cli.Command{
+	return &cli.Command{
 		Name: "create", Usage: "create the containers, and start none: `up --no-start`", ArgsUsage: "[SERVICE…]",
+		Flags: append(flagsWithout(planFlags(), "no-start", "wait"), &cli.BoolFlag{Name: "no-start", Hidden: true}),
 		Action: func(c *cli.Context) error {
 			if err := c.Set("no-start", "true"); err != nil {
 				return err
 			}
-			if c.Bool("dry-run") {
+			if dryRun(c) {
 				return t.plan(c, "text")
 			}
 			return t.up(c)
 		},
 	}
-	for _, f := range up.Flags {
-		switch name := f.Names()[0]; name {
-		case "abort-on-container-exit", "abort-on-container-failure", "exit-code-from", "detach", "wait":
-		case "no-start":
-			c.Flags = append(c.Flags, &cli.BoolFlag{Name: name, Hidden: true})
-		default:
-			c.Flags = append(c.Flags, f)
-		}
-	}
-	return c
 }

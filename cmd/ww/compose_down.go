@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,7 +36,14 @@ func (t *tool) down(c *cli.Context) error {
 			return err
 		}
 	}
-	r, unlock, err := t.findLocked(c.Context, c, false)
+	find := t.findLocked
+	if dryRun(c) {
+		find = func(ctx context.Context, c *cli.Context, _ bool) (*running, func(), error) {
+			r, err := t.find(ctx, c)
+			return r, func() {}, err
+		}
+	}
+	r, unlock, err := find(c.Context, c, false)
 	if err != nil {
 		return err
 	}
@@ -53,8 +61,12 @@ func (t *tool) down(c *cli.Context) error {
 	progress := t.progressOf(r.name, r.phase, c.Bool("quiet"))
 	drain := t.newDrain(r, durationOf(c, "drain"))
 	opts.Drain = drain != nil
+	if p := plan.Down(r.have, opts); dryRun(c) && !p.Empty() {
+		_, err := fmt.Fprint(t.out, p)
+		return err
+	}
 	p, err := deploy.Down(c.Context, r.engine, deploy.DownRequest{
-		Name: r.name, Project: project, Have: r.have, Options: opts, Grace: grace(c), Report: progress.report, Drain: drain.run,
+		Name: r.name, Project: project, Have: r.have, Options: opts, Grace: grace(c), Parallel: parallel(c), Report: progress.report, Drain: drain.run,
 	})
 	progress.end()
 	if err != nil {

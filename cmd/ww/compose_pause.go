@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -49,7 +50,13 @@ func (t *tool) freeze(c *cli.Context, word string, from plan.State, do func(*doc
 		fmt.Fprintf(t.err, "nothing to do: no container is %s\n", from)
 		return nil
 	}
-	return each(c.Context, cs, func(ctx context.Context, ctr plan.Container) error {
+	if dryRun(c) {
+		for _, ctr := range cs {
+			fmt.Fprintln(t.out, strings.TrimSuffix(word, "d"), ctr.Name)
+		}
+		return nil
+	}
+	return each(c, cs, func(ctx context.Context, ctr plan.Container) error {
 		if err := do(r.engine, ctx, ctr.ID); err != nil {
 			return err
 		}

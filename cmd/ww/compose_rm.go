@@ -20,7 +20,6 @@ func (t *tool) rmCommand() *cli.Command {
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "don't ask"},
 			&cli.BoolFlag{Name: "stop", Aliases: []string{"s"}, Usage: "stop those that run first"},
 			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "also their anonymous volumes"},
-			dryRunFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			err := t.operate(c, verb{
@@ -32,7 +31,7 @@ func (t *tool) rmCommand() *cli.Command {
 						return plan.Plan{}, err
 					}
 					p := plan.RemoveAll(r.have.Containers, chosen, c.Bool("stop"))
-					if p.Empty() || c.Bool("force") || c.Bool("dry-run") {
+					if p.Empty() || c.Bool("force") || dryRun(c) {
 						return p, nil
 					}
 					yes, err := t.confirm(c.Context, "remove "+strings.Join(removed(p), ", ")+"?", "nothing is removed; --force doesn't ask")

@@ -39,10 +39,10 @@ func (t *tool) runCommand() *cli.Command {
 			&cli.BoolFlag{Name: "no-deps", Usage: "don't start what the service depends on"},
 			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T", "no-TTY"}, Usage: "without a terminal (default: as this process has one)"},
 			listFlag("publish", "publish a `PORT`: [HOST:]CONTAINER", "p"),
-			&cli.StringFlag{Name: "pull", Usage: "always, missing or never (default: the service's own policy)"},
+			pullFlag(),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
-			&cli.BoolFlag{Name: "quiet-build", Hidden: true},
-			&cli.BoolFlag{Name: "quiet-pull", Hidden: true},
+			&cli.BoolFlag{Name: "quiet-build", Usage: "no progress of builds"},
+			&cli.BoolFlag{Name: "quiet-pull", Usage: "no progress of pulls"},
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "remove containers of services that the file has no more"},
 			&cli.BoolFlag{Name: "rm", Usage: "remove the container when it ends"},
 			&cli.BoolFlag{Name: "service-ports", Aliases: []string{"P"}, Usage: "publish the service's own ports"},
@@ -67,6 +67,13 @@ func (t *tool) run(c *cli.Context) error {
 	defer e.Close()
 	req, err := t.oneOffRequest(c, e)
 	if err != nil {
+		return err
+	}
+	if dryRun(c) {
+		p, err := deploy.PreviewOneOff(c.Context, e, req)
+		if err == nil {
+			_, err = fmt.Fprint(t.out, p)
+		}
 		return err
 	}
 	id, err := t.createOneOff(c, e, req)
@@ -146,14 +153,16 @@ func (t *tool) oneOffRequest(c *cli.Context, e *dockerx.Engine) (deploy.OneOffRe
 	if err != nil {
 		return req, err
 	}
-	if err := l.Prepare(); err != nil {
-		return req, prepareError(err)
+	if !dryRun(c) {
+		if err := l.Prepare(); err != nil {
+			return req, prepareError(err)
+		}
 	}
 	slug := newSlug()
 	req = deploy.OneOffRequest{
 		UpRequest: deploy.UpRequest{
 			Project: l.Project, Digests: digests(), EnvFiles: inheritedList(c, "env-file"), Options: opts,
-			Report: t.newProgress(l.Project, c.Bool("quiet")).report,
+			Parallel: parallel(c), Report: t.newProgress(l.Project, c.Bool("quiet")).reportFor(c),
 		},
 		Service: changed, Name: c.String("name"), Slug: slug, Remove: c.Bool("rm"), Aliases: c.Bool("use-aliases"),
 		Stdin: c.Bool("interactive") && !c.Bool("detach"),

@@ -20,7 +20,7 @@ func (t *tool) scaleCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "no-deps", Usage: "leave what they depend on alone"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
-			timeoutFlag(), dryRunFlag(),
+			timeoutFlag(),
 		},
 		Action: t.scale,
 	}
@@ -47,17 +47,17 @@ func (t *tool) scale(c *cli.Context) error {
 	if err := t.ready(l); err != nil {
 		return err
 	}
-	if !c.Bool("dry-run") {
+	if !dryRun(c) {
 		if err := l.Prepare(); err != nil {
 			return prepareError(err)
 		}
 	}
 	req := deploy.UpRequest{
-		Project: l.Project, Digests: digests(), EnvFiles: inheritedList(c, "env-file"), Grace: grace(c),
+		Project: l.Project, Digests: digests(), EnvFiles: inheritedList(c, "env-file"), Grace: grace(c), Parallel: parallel(c),
 		// Only the number is to change.
 		Options: plan.Options{NoRecreate: true}, Report: t.newProgress(l.Project, c.Bool("quiet")).report,
 	}
-	if c.Bool("dry-run") {
+	if dryRun(c) {
 		p, err := deploy.Preview(c.Context, e, req)
 		if err == nil {
 			_, err = fmt.Fprint(t.out, p)

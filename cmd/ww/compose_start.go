@@ -17,7 +17,6 @@ func (t *tool) startCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "wait", Usage: "return when everything is ready"},
 			durationFlag("wait-timeout", deploy.DefaultTimeout, "how long one container may take to get ready"),
-			dryRunFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			services := c.Args().Slice()

@@ -43,7 +43,7 @@ func (t *tool) composeStatsCommand() *cli.Command {
 			if isTerminal(t.out) && !c.Bool("no-stream") {
 				return t.liveStats(c, r, b)
 			}
-			err = each(c.Context, cs, func(ctx context.Context, ctr plan.Container) error {
+			err = each(c, cs, func(ctx context.Context, ctr plan.Container) error {
 				if ctr.State != plan.Running {
 					return nil
 				}

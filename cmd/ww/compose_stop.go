@@ -14,7 +14,7 @@ func (t *tool) stopCommand() *cli.Command {
 		Name:      "stop",
 		Usage:     "stop containers, dependents first; they stay, and `start` starts them again",
 		ArgsUsage: "[SERVICE…]",
-		Flags:     []cli.Flag{timeoutFlag(), dryRunFlag()},
+		Flags:     []cli.Flag{timeoutFlag()},
 		Action: func(c *cli.Context) error {
 			return t.operate(c, verb{
 				words: map[plan.Op]string{plan.Stop: "stopped"},
@@ -47,7 +47,6 @@ func (t *tool) restartCommand() *cli.Command {
 		Flags: []cli.Flag{
 			timeoutFlag(),
 			&cli.BoolFlag{Name: "no-deps", Usage: "not those that depend on them"},
-			dryRunFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			return t.operate(c, verb{
@@ -73,7 +72,6 @@ func (t *tool) killCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "signal", Aliases: []string{"s"}, Value: "SIGKILL", Usage: "the `SIGNAL`"},
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "also those of services that the file has no more"},
-			dryRunFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			return t.operate(c, verb{

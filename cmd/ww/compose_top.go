@@ -40,7 +40,7 @@ func (t *tool) topCommand() *cli.Command {
 			}
 			tops := make(map[string]dockerx.Processes, len(cs))
 			results := make(chan func(), len(cs))
-			err = each(c.Context, cs, func(ctx context.Context, ctr plan.Container) error {
+			err = each(c, cs, func(ctx context.Context, ctr plan.Container) error {
 				p, err := r.engine.Top(ctx, ctr.ID)
 				results <- func() { tops[ctr.ID] = p }
 				return err

@@ -23,60 +23,14 @@ func (t *tool) upCommand() *cli.Command {
 		Name:      "up",
 		Usage:     "bring the system up, and show its output until Ctrl-C takes it down",
 		ArgsUsage: "[SERVICE…]",
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when everything is ready, and leave it running"},
-			&cli.BoolFlag{Name: "wait", Value: true, Usage: "wait until everything is ready, not only what others need; implies -d when given"},
-			durationFlag("wait-timeout", deploy.DefaultTimeout, "how long one component may take to get ready"),
-			&cli.BoolFlag{Name: "build", Usage: "build images that are there already"},
-			&cli.StringFlag{Name: "pull", Usage: "always, missing or never (default: each service's own policy)"},
-			timeoutFlag(),
-			&cli.BoolFlag{Name: "force-recreate", Usage: "replace containers that haven't changed"},
-			&cli.BoolFlag{Name: "no-recreate", Usage: "keep containers that have changed"},
-			&cli.BoolFlag{Name: "always-recreate-deps", Usage: "with services named: also replace what they depend on"},
-			&cli.BoolFlag{Name: "no-deps", Usage: "with services named: leave what they depend on alone"},
-			&cli.BoolFlag{Name: "renew-anon-volumes", Aliases: []string{"V"}, Usage: "give replaced containers new anonymous volumes, in place of those that they had"},
-			&cli.BoolFlag{Name: "no-start", Usage: "create what is missing, and start nothing"},
-			&cli.StringSliceFlag{Name: "scale", Usage: "run so many containers of a service: `SERVICE=N`"},
-			&cli.BoolFlag{Name: "remove-orphans", Usage: "remove containers of services that the file has no more"},
-			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "make volumes anew whose configuration changed, without asking; what they hold is lost"},
-			&cli.BoolFlag{Name: "abort-on-container-exit", Usage: "take everything down when a container ends"},
-			&cli.BoolFlag{Name: "abort-on-container-failure", Usage: "take everything down when a container ends with a code other than 0"},
-			&cli.StringFlag{Name: "exit-code-from", Usage: "take everything down when `SERVICE` ends, or when another one fails before that, and exit with its code"},
-			&cli.BoolFlag{Name: "rollback", Value: true, Usage: "take back what was done when it fails"},
-			&cli.BoolFlag{Name: "keep", Usage: "leave what was made when it fails, for a closer look: --rollback=false"},
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "keep it up to date as its files change"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, and why"},
-			&cli.BoolFlag{Name: "no-color", Usage: "without colours in what the containers write"},
-			&cli.BoolFlag{Name: "no-log-prefix", Usage: "without the names of the containers in what they write"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
-			&cli.IntFlag{Name: "parallel", Usage: "engine calls at a time", EnvVars: []string{"COMPOSE_PARALLEL_LIMIT"}},
-		},
+		Flags:     append(planFlags(), runFlags()...),
 		Action: func(c *cli.Context) error {
-			if c.Bool("dry-run") {
+			if dryRun(c) {
 				return t.plan(c, "text")
 			}
 			return t.up(c)
 		},
 	}
-}
-
-func (t *tool) planOptions(c *cli.Context) (plan.Options, error) {
-	o := plan.Options{
-		ForceRecreate: c.Bool("force-recreate"), NoRecreate: c.Bool("no-recreate"), RemoveOrphans: c.Bool("remove-orphans"),
-		Build: c.Bool("build"), Pull: c.String("pull"), Wait: c.Bool("wait"),
-	}
-	if o.Pull != "" {
-		if err := oneOf("pull", o.Pull, "always", "missing", "never"); err != nil {
-			return o, err
-		}
-	}
-	o.Targets, o.RecreateDeps = c.Args().Slice(), c.Bool("always-recreate-deps")
-	o.RenewAnonVolumes, o.NoStart = c.Bool("renew-anon-volumes"), c.Bool("no-start")
-	o.ForceRecreate = o.ForceRecreate || o.RecreateDeps && len(o.Targets) == 0
-	if o.ForceRecreate && o.NoRecreate {
-		return o, &usageError{errors.New("--force-recreate and --no-recreate exclude each other"), "leave one of them out"}
-	}
-	return o, nil
 }
 
 // upRequest loads a project and makes it ready to be planned.
@@ -90,7 +44,7 @@ func (t *tool) upRequest(c *cli.Context, d *dockerx.Engine) (*compose.Loaded, de
 	if err != nil {
 		return nil, req, err
 	}
-	if err := scale(l.Project, c.StringSlice("scale")); err != nil {
+	if err := scale(l.Project, listOf(c, "scale")); err != nil {
 		return nil, req, err
 	}
 	if err := t.ready(l); err != nil {
@@ -109,7 +63,7 @@ func (t *tool) upRequest(c *cli.Context, d *dockerx.Engine) (*compose.Loaded, de
 	}
 	req = deploy.UpRequest{
 		Project: l.Project, Digests: digests(), Confirm: t.mayLose(c), EnvFiles: inheritedList(c, "env-file"), Options: opts,
-		Parallel: c.Int("parallel"), Timeout: durationOf(c, "wait-timeout"), Grace: grace(c),
+		Parallel: parallel(c), Timeout: durationOf(c, "wait-timeout"), Grace: grace(c),
 	}
 	return l, req, nil
 }
@@ -171,11 +125,16 @@ func (t *tool) up(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	visible, err := shown(c, l.Project)
+	if err != nil {
+		return err
+	}
+	leaves, err := t.leaves(c)
+	if err != nil {
+		return err
+	}
 	var watching *session
 	if c.Bool("watch") {
-		if c.Bool("detach") || c.IsSet("wait") {
-			return &usageError{errors.New("--watch and --detach exclude each other"), "`ww compose watch` leaves it running when it ends"}
-		}
 		if watching, err = t.openSession(c, d, l, begin); err != nil {
 			return err
 		}
@@ -193,7 +152,7 @@ func (t *tool) up(c *cli.Context) error {
 	}
 	defer unlock()
 	progress := t.newProgress(l.Project, c.Bool("quiet"))
-	req.Report = progress.report
+	req.Report = progress.reportFor(c)
 	res, err := deploy.Up(c.Context, d, req)
 	progress.end()
 	if len(res.Plan.Orphans) > 0 && !req.Options.RemoveOrphans {
@@ -205,18 +164,18 @@ func (t *tool) up(c *cli.Context) error {
 	if !c.Bool("quiet") {
 		t.summary(l.Project, res, time.Since(begin))
 	}
-	if c.Bool("detach") || c.IsSet("wait") || req.Options.NoStart {
+	if leaves || req.Options.NoStart {
 		return nil
 	}
 	unlock() // whoever looks on must not keep others from changing it
 	if watching != nil {
-		return t.upAndWatch(c, watching, begin)
+		return t.upAndWatch(c, watching, visible, begin)
 	}
 	var stay []string
 	if c.Args().Present() {
 		stay = res.Plan.Unchanged // it was there before, and others may need it
 	}
-	return t.foreground(c, d, l.Project, stay, begin, abort)
+	return t.foreground(c, d, l.Project, stay, visible, begin, abort)
 }
 
 // failedUp cleans up after an up that failed or was cancelled.
@@ -272,12 +231,17 @@ func (t *tool) summary(p *types.Project, res deploy.UpResult, elapsed time.Durat
 	}
 }
 
+// upStyle is how a foreground up shows what the containers write.
+func upStyle(c *cli.Context) logStyle {
+	return logStyle{prefix: !c.Bool("no-log-prefix"), plain: c.Bool("no-color"), timestamps: c.Bool("timestamps")}
+}
+
 // lastWords is how long the output of a container that has ended is waited for.
 const lastWords = 500 * time.Millisecond
 
 // foreground shows what the containers write until the first signal, then
 // takes the system down; the second signal kills what is left.
-func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, stay []string, since time.Time, abort *abort) error {
+func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, stay []string, visible func(string) bool, since time.Time, abort *abort) error {
 	ctx, end := context.WithCancel(c.Context)
 	defer end()
 	now := time.Now()
@@ -287,15 +251,15 @@ func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, s
 	}
 	wanted := func(service string) bool { _, ok := p.Services[service]; return ok }
 	cs := slices.DeleteFunc(have.Containers, func(c plan.Container) bool { return !wanted(c.Service) })
-	printer := t.newLogPrinter(cs, logStyle{prefix: !c.Bool("no-log-prefix"), plain: c.Bool("no-color")})
+	printer := t.newLogPrinter(slices.DeleteFunc(slices.Clone(cs), func(c plan.Container) bool { return !visible(c.Service) }), upStyle(c))
 	fmt.Fprintln(t.err, "Ctrl-C takes it down")
-	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano)}
+	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano), Timestamps: c.Bool("timestamps")}
 	if abort != nil {
 		// What it wrote last is still on its way.
 		abort.end = func() { time.AfterFunc(lastWords, end) }
 		abort.seen(cs)
 	}
-	err = deploy.Follow(ctx, d, p.Name, now, cs, opts, wanted, attached(p, printer.print), func(ev deploy.Event) {
+	err = deploy.Follow(ctx, d, p.Name, now, cs, opts, wanted, onlyOf(visible, printer.print), func(ev deploy.Event) {
 		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
 		abort.see(ev.Service, ev.ExitCode)
 	})

@@ -60,10 +60,6 @@ func indexFlag() cli.Flag {
 	return &cli.IntFlag{Name: "index", Usage: "`NUMBER` of the container, where the service has several"}
 }
 
-func dryRunFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "dry-run", Usage: "show what would be done"}
-}
-
 // pick gives the containers of services, of all if none is named. One that the
 // file declares and that has no container is no mistake.
 func (t *tool) pick(c *cli.Context, r *running, services []string, oneOffs bool) ([]plan.Container, error) {
@@ -144,16 +140,17 @@ func notRunning(service string, cs []plan.Container) error {
 
 // each does something for several containers at the same time, and goes on with
 // the others when it fails for one.
-func each(ctx context.Context, cs []plan.Container, do func(context.Context, plan.Container) error) error {
+func each(c *cli.Context, cs []plan.Container, do func(context.Context, plan.Container) error) error {
 	errs := make([]error, len(cs))
 	var wg sync.WaitGroup
-	limit := make(chan struct{}, deploy.DefaultParallel())
-	for i, c := range cs {
+	limit := make(chan struct{}, cmp.Or(parallel(c), deploy.DefaultParallel()))
+	ctx := c.Context
+	for i, ctr := range cs {
 		wg.Go(func() {
 			limit <- struct{}{}
 			defer func() { <-limit }()
 			if errs[i] = ctx.Err(); errs[i] == nil {
-				errs[i] = named(do(ctx, c), c)
+				errs[i] = named(do(ctx, ctr), ctr)
 			}
 		})
 	}
@@ -205,12 +202,12 @@ func (t *tool) operate(c *cli.Context, o verb) error {
 	case p.Empty():
 		fmt.Fprintln(t.err, "nothing to do:", o.idle)
 		return nil
-	case c.Bool("dry-run"):
+	case dryRun(c):
 		_, err := fmt.Fprint(t.out, p)
 		return err
 	}
 	req := deploy.OperateRequest{
-		Name: r.name, Plan: p, Have: r.have, Since: r.since, Report: t.tell(o.words),
+		Name: r.name, Plan: p, Have: r.have, Since: r.since, Parallel: parallel(c), Report: t.tell(o.words),
 	}
 	if l := t.file(c); l != nil && l.Project.Name == r.name {
 		req.Project = l.Project

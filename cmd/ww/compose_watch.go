@@ -170,7 +170,7 @@ func (s *session) bringUp(ctx context.Context, l *compose.Loaded, req deploy.UpR
 	}
 	defer unlock()
 	progress := s.tool.newProgress(l.Project, s.cli.Bool("quiet"))
-	req.Report = progress.report
+	req.Report = progress.reportFor(s.cli)
 	res, err := deploy.Up(ctx, s.engine, req)
 	progress.end()
 	if err != nil {
@@ -308,7 +308,7 @@ func (s *session) names(paths []string) string {
 }
 
 // upAndWatch is foreground that watches.
-func (t *tool) upAndWatch(c *cli.Context, s *session, since time.Time) error {
+func (t *tool) upAndWatch(c *cli.Context, s *session, visible func(string) bool, since time.Time) error {
 	p := s.loaded.Project
 	have, err := s.engine.Observe(c.Context, p.Name, nil)
 	if err != nil {
@@ -322,10 +322,10 @@ func (t *tool) upAndWatch(c *cli.Context, s *session, since time.Time) error {
 		defer cancel()
 		ended <- s.run(ctx)
 	}()
-	printer := t.newLogPrinter(cs, logStyle{prefix: !c.Bool("no-log-prefix"), plain: c.Bool("no-color")})
-	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano)}
+	printer := t.newLogPrinter(cs, upStyle(c))
+	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano), Timestamps: c.Bool("timestamps")}
 	everything := func(string) bool { return true }
-	followed := deploy.Follow(ctx, s.engine, p.Name, time.Now(), cs, opts, everything, attached(p, printer.print), func(ev deploy.Event) {
+	followed := deploy.Follow(ctx, s.engine, p.Name, time.Now(), cs, opts, everything, onlyOf(visible, printer.print), func(ev deploy.Event) {
 		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
 	})
 	if followed == nil && c.Context.Err() == nil {

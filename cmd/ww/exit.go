@@ -175,6 +175,8 @@ func classify(err error) (int, string) {
 			return exitConfig, engine.Remedy
 		}
 		return exitEngine, engine.Remedy
+	case errors.As(err, &missing) && missing.NoBuild:
+		return exitEngine, "`ww compose build " + missing.Service + "` builds it"
 	case errors.As(err, &missing):
 		return exitEngine, "`docker pull " + missing.Image + "` or `docker load` brings it, or allow it with another pull_policy"
 	case errors.Is(err, context.DeadlineExceeded):

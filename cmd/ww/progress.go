@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/progress"
 	"woodwork.dev/ww/runtime/deploy"
@@ -73,6 +74,17 @@ func (c *console) progressMode(s *stream) string {
 }
 
 func (r *reporter) report(ev deploy.Progress) { r.view.Report(ev) }
+
+// reportFor is report without the details of the pulls and builds that a command
+// line wants to see nothing of.
+func (r *reporter) reportFor(c *cli.Context) func(deploy.Progress) {
+	silent := map[plan.Op]bool{plan.Pull: c.Bool("quiet-pull"), plan.Build: c.Bool("quiet-build")}
+	return func(ev deploy.Progress) {
+		if ev.Status != deploy.Info || !silent[ev.Step.Op] {
+			r.report(ev)
+		}
+	}
+}
 
 // end shows how it ended. What comes after stands below.
 func (r *reporter) end() {

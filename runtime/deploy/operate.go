@@ -14,16 +14,17 @@ import (
 // OperateRequest is a plan for containers that are there: to start, stop, kill,
 // restart or remove some of them.
 type OperateRequest struct {
-	Name    string // of the project
-	Plan    plan.Plan
-	Have    plan.Observed  // what the plan was made of
-	Since   time.Time      // when that was observed, by this machine's clock
-	Project *types.Project // for its hooks and health checks; from labels alone if nil
-	Signal  string         // what a stop step sends instead of stopping; empty: it stops
-	Grace   *time.Duration // each container's own if nil
-	Timeout time.Duration  // for one component to get ready; DefaultTimeout if 0
-	Volumes bool           // removing takes anonymous volumes along
-	Report  func(Progress)
+	Name     string // of the project
+	Plan     plan.Plan
+	Have     plan.Observed  // what the plan was made of
+	Since    time.Time      // when that was observed, by this machine's clock
+	Project  *types.Project // for its hooks and health checks; from labels alone if nil
+	Signal   string         // what a stop step sends instead of stopping; empty: it stops
+	Grace    *time.Duration // each container's own if nil
+	Timeout  time.Duration  // for one component to get ready; DefaultTimeout if 0
+	Volumes  bool           // removing takes anonymous volumes along
+	Parallel int            // calls at a time; DefaultParallel if 0
+	Report   func(Progress)
 }
 
 // Operate carries a plan out. It goes as far as it can: what depends on a step
@@ -32,7 +33,7 @@ func Operate(ctx context.Context, d Driver, req OperateRequest) error {
 	if req.Signal != "" {
 		d = signalling{d, req.Signal}
 	}
-	e := newExecutor(d, UpRequest{Grace: req.Grace, Timeout: req.Timeout, Report: req.Report})
+	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Grace: req.Grace, Timeout: req.Timeout, Report: req.Report})
 	e.project = fromLabels(req.Name, req.Have)
 	if req.Project != nil && req.Signal == "" { // who kills wants no hooks
 		maps.Copy(e.project.Services, req.Project.Services)
@@ -123,6 +124,32 @@ func OneOff(ctx context.Context, d Driver, req OneOffRequest) (id string, res Up
 		AutoRemove: req.Remove, StdinOnce: req.Stdin, UseAliases: req.Aliases,
 	})
 	return id, res, err
+}
+
+// PreviewOneOff plans a OneOff, and the start of its container, without doing
+// anything.
+func PreviewOneOff(ctx context.Context, d Driver, req OneOffRequest) (plan.Plan, error) {
+	have, err := d.Observe(ctx, req.Project.Name, req.Project)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	want, err := newExecutor(d, req.UpRequest).wanted(have)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	p, err := plan.OneOff(want, have, req.Service.Name, req.Options)
+	if err != nil {
+		return p, err
+	}
+	var before []int
+	for _, s := range p.Steps {
+		before = append(before, s.ID)
+	}
+	step := plan.Step{ID: len(p.Steps) + 1, Op: plan.Create, Service: req.Service.Name, Name: req.Name, Needs: before}
+	start := step
+	start.ID, start.Op, start.Needs = step.ID+1, plan.Start, []int{step.ID}
+	p.Steps = append(p.Steps, step, start)
+	return p, nil
 }
 
 const (

@@ -570,3 +570,22 @@ func BenchmarkUp(b *testing.B) {
 		}
 	}
 }
+
+// TestNoBuild: what may not be built is pulled by its name, if it has one.
+func TestNoBuild(t *testing.T) {
+	p := project("named", "other")
+	for name, s := range p.Services {
+		s.Build = &types.BuildConfig{Context: "."}
+		if name == "other" {
+			s.Image = ""
+		}
+		p.Services[name] = s
+	}
+	if _, err := Images(p, Observed{}, Options{NoBuild: true}); err == nil || !strings.Contains(err.Error(), "may not be built") {
+		t.Errorf("error %v", err)
+	}
+	got, err := Images(p, Observed{Images: map[string]string{"p-other": "sha256:1"}}, Options{NoBuild: true})
+	if err != nil || len(got.Steps) != 1 || got.Steps[0].Op != Pull || got.Steps[0].Name != "named:1" {
+		t.Errorf("%v\n%s", err, got)
+	}
+}

@@ -97,9 +97,15 @@ func Images(want *types.Project, have Observed, opts Options) (Plan, error) {
 }
 
 // MissingImageError is an image that isn't there and that nothing may bring.
-type MissingImageError struct{ Service, Image string }
+type MissingImageError struct {
+	Service, Image string
+	NoBuild        bool // it is built here, and that isn't wanted
+}
 
 func (e *MissingImageError) Error() string {
+	if e.NoBuild {
+		return fmt.Sprintf("service %q: image %s isn't there, and it may not be built (--no-build)", e.Service, e.Image)
+	}
 	return fmt.Sprintf("service %q: image %s isn't there, and it may not be pulled (pull policy never)", e.Service, e.Image)
 }
 
@@ -117,12 +123,16 @@ func imageStep(g *graph, steps map[string]*node, want *types.Project, s types.Se
 	add := func(op Op, cause string) {
 		steps[ref] = g.add(Step{Op: op, Service: s.Name, Name: ref, Cause: cause})
 	}
+	builds := s.Build != nil && !opts.NoBuild
 	switch {
-	case s.Build != nil && (opts.Build || s.PullPolicy == types.PullPolicyBuild):
+	case builds && (opts.Build || s.PullPolicy == types.PullPolicyBuild):
 		add(Build, "asked for")
-	case s.Build != nil && !there:
+	case builds && !there:
 		add(Build, "image not there")
-	case s.Build != nil:
+	case builds:
+	case s.Build != nil && !there && s.Image == "":
+		return &MissingImageError{Service: s.Name, Image: ref, NoBuild: true}
+	case s.Build != nil && s.Image == "":
 	case policy == types.PullPolicyAlways || policy == types.PullPolicyRefresh:
 		add(Pull, "asked for")
 	case opts.Pull == "" && have.Stale[ref]:

@@ -21,6 +21,7 @@ type Options struct {
 	RenewAnonVolumes bool   // a replaced container's anonymous volumes go with it
 	RemoveOrphans    bool   // containers of services that aren't wanted any more
 	Build            bool   // build what can be built, though it is there
+	NoBuild          bool   // build nothing
 	Pull             string // "always", "missing", "never", or "" for each service's own policy
 	NoStart          bool   // create only
 	Wait             bool   // until everything is ready, not only what others need
