@@ -233,6 +233,7 @@ func buildOptions(spec deploy.BuildSpec, src buildContext) build.ImageBuildOptio
 		NoCache:       b.NoCache || spec.NoCache,
 		PullParent:    b.Pull || spec.Pull,
 		Platform:      platform,
+		Memory:        spec.Memory,
 		Remove:        true,
 		ForceRemove:   true,
 	}

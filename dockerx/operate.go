@@ -23,6 +23,26 @@ func (e *Engine) Unpause(ctx context.Context, id string) error {
 	return e.call(ctx, "unpause container "+id, func(c *client.Client) error { return c.ContainerUnpause(ctx, id) })
 }
 
+// CommitSpec says what image to make of a container.
+type CommitSpec struct {
+	Image, Author, Message string
+	Changes                []string // instructions of a Dockerfile
+	Running                bool     // the container isn't paused meanwhile
+}
+
+// Commit makes an image of a container as it is, and gives its id.
+func (e *Engine) Commit(ctx context.Context, id string, spec CommitSpec) (string, error) {
+	var image string
+	err := e.call(ctx, "make an image of container "+id, func(c *client.Client) error {
+		r, err := c.ContainerCommit(ctx, id, container.CommitOptions{
+			Reference: spec.Image, Author: spec.Author, Comment: spec.Message, Changes: spec.Changes, Pause: !spec.Running,
+		})
+		image = r.ID
+		return err
+	})
+	return image, err
+}
+
 // Processes are those of one container, as the engine's machine sees them.
 type Processes struct {
 	Titles []string

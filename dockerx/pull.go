@@ -65,6 +65,56 @@ func (e *Engine) pullAuth(ctx context.Context, ref string) (string, error) {
 	return registry.EncodeAuthConfig(cred)
 }
 
+// Push implements deploy.Driver. Credentials are docker's own.
+func (e *Engine) Push(ctx context.Context, ref string, progress func(done float64, what string)) error {
+	what := "push image " + ref
+	if progress == nil {
+		progress = func(float64, string) {}
+	}
+	return e.call(ctx, what, func(c *client.Client) error {
+		auth, err := e.pullAuth(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if auth == "" { // a push needs some, be they empty
+			if auth, err = registry.EncodeAuthConfig(registry.AuthConfig{}); err != nil {
+				return err
+			}
+		}
+		err = push(ctx, c, ref, auth, progress)
+		var said *messageError
+		if err == nil || ctx.Err() != nil || !errors.As(err, &said) && isUnreachable(err) {
+			return err
+		}
+		return &deploy.EngineError{Kind: deploy.Other, What: what, Err: plain(err), Remedy: pushRemedy(err)}
+	})
+}
+
+func push(ctx context.Context, c *client.Client, ref, auth string, progress func(float64, string)) error {
+	body, err := c.ImagePush(ctx, ref, image.PushOptions{RegistryAuth: auth})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	layers := pullProgress{layers: map[string]float64{}, report: progress}
+	if err := readMessages(body, layers.add); err != nil {
+		return err
+	}
+	progress(1, "Pushed")
+	return nil
+}
+
+func pushRemedy(err error) string {
+	text := strings.ToLower(err.Error())
+	switch {
+	case strings.Contains(text, "does not exist locally"):
+		return "`ww compose build` makes it"
+	case strings.Contains(text, "denied"), strings.Contains(text, "unauthorized"), strings.Contains(text, "authentication required"), strings.Contains(text, "no basic auth credentials"):
+		return "the image's name says which registry it goes to; log in there with 'docker login'"
+	}
+	return "check that the engine reaches the registry: network, DNS and proxy are the engine's own"
+}
+
 // pullError calls every failure of a pull NoImage, but for those of the engine
 // itself.
 func (e *Engine) pullError(ctx context.Context, what string, err error) error {
@@ -143,15 +193,17 @@ func layerShare(m message) (float64, bool) {
 		part = min(max(float64(m.Progress.Current)/float64(m.Progress.Total), 0), 1)
 	}
 	switch m.Status {
-	case "Pulling fs layer", "Waiting":
+	case "Pulling fs layer", "Waiting", "Preparing":
 		return 0, true
 	case "Downloading":
 		return part / 2, true
+	case "Pushing":
+		return part, true
 	case "Verifying Checksum", "Download complete":
 		return 0.5, true
 	case "Extracting":
 		return 0.5 + part/2, true
-	case "Pull complete", "Already exists":
+	case "Pull complete", "Already exists", "Pushed", "Layer already exists":
 		return 1, true
 	}
 	return 0, false

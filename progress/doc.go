@@ -52,6 +52,8 @@ func words(op plan.Op) (doing, done string) {
 		return "building", "built"
 	case plan.Pull:
 		return "pulling", "pulled"
+	case plan.Push:
+		return "pushing", "pushed"
 	case plan.CreateNetwork, plan.CreateVolume, plan.Create:
 		return "creating", "created"
 	case plan.Start:

@@ -48,7 +48,7 @@ func (p *Plain) Report(ev deploy.Progress) {
 	defer p.mu.Unlock()
 	switch ev.Status {
 	case deploy.Running:
-		if ev.Step.Op == plan.Build || ev.Step.Op == plan.Pull {
+		if ev.Step.Op == plan.Build || ev.Step.Op == plan.Pull || ev.Step.Op == plan.Push {
 			p.line(ev.Step, Green, string(ev.Step.Op)+"ing", "")
 		}
 	case deploy.Done:

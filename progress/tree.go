@@ -130,7 +130,7 @@ func (t *Tree) Report(ev deploy.Progress) {
 func (t *Tree) row(s plan.Step) *row {
 	group, name := t.phases.ofStep(s), s.Service
 	switch s.Op {
-	case plan.Build, plan.Pull, plan.RemoveImage:
+	case plan.Build, plan.Pull, plan.Push, plan.RemoveImage:
 		group, name = groupImages, s.Name
 	case plan.CreateNetwork, plan.CreateVolume, plan.RemoveNetwork, plan.RemoveVolume:
 		group, name = groupResources, s.Name
@@ -245,7 +245,7 @@ func (r *row) take(ev deploy.Progress, now time.Time) {
 	}
 	if ev.Status == deploy.Info {
 		r.text = ev.Text
-		if ev.Step.Op == plan.Pull {
+		if ev.Step.Op == plan.Pull || ev.Step.Op == plan.Push {
 			r.share, r.text = shareOf(ev.Text)
 		}
 		r.text = oneLine(r.text)

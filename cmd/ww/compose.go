@@ -35,8 +35,8 @@ func (t *tool) composeCommand() *cli.Command {
 		},
 		Subcommands: append([]*cli.Command{
 			t.upCommand(), t.downCommand(), t.psCommand(), t.logsCommand(), t.attachCommand(),
-			t.exportCommand(), t.planCommand(), t.buildCommand(), t.pullCommand(), t.watchCommand(),
-		}, t.verbs()...),
+			t.exportCommand(), t.planCommand(), t.buildCommand(), t.pullCommand(), t.pushCommand(), t.commitCommand(), t.watchCommand(),
+		}, append(t.verbs(), t.refused()...)...),
 	}
 	for _, sub := range c.Subcommands {
 		// The flags that say which project may stand on either side of the

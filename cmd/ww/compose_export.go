@@ -54,7 +54,7 @@ func (t *tool) export(c *cli.Context) error {
 		return t.printHashes(l, c.String("hash"))
 	}
 	if len(c.Args().Slice()) > 0 {
-		return &usageError{errors.New("a part of a system can't be exported"), "leave the services out"}
+		return &usageError{errors.New("a part of a system can't be exported"), "leave the services out; what docker compose exports, a container's files, is `ww compose cp SERVICE:/ - >files.tar`"}
 	}
 	doc, err := l.Export(c.Context, compose.ExportOptions{JSON: c.String("format") == "json", NoInterpolate: c.Bool("no-interpolate")})
 	if err != nil {

@@ -127,10 +127,12 @@ func (s *session) rebuild(ctx context.Context, service, why string) (bool, error
 	defer progress.end()
 	req := deploy.UpRequest{
 		Project: p, Digests: digests(), Confirm: s.tool.mayLose(s.cli), EnvFiles: inheritedList(s.cli, "env-file"),
-		Options: plan.Options{Build: true}, Report: progress.report,
+		Report: progress.report,
 	}
 	image := plan.ImageOf(p, p.Services[service])
-	if _, err := deploy.Images(ctx, s.engine, req, func(step plan.Step) bool { return step.Op == plan.Build && step.Name == image }); err != nil {
+	build := plan.BuildAll(p, before, false)
+	build.Steps = slices.DeleteFunc(build.Steps, func(step plan.Step) bool { return step.Name != image })
+	if err := deploy.Carry(ctx, s.engine, req, build); err != nil {
 		return false, err
 	}
 	req.Options = plan.Options{Wait: true}

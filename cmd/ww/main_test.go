@@ -225,6 +225,8 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 			ts.Fatalf("exit code %d, want %s", code, args[0])
 		}
 	},
+	// registry sets $REGISTRY to the address of one.
+	"registry": startRegistry,
 	// gone checks that there is nothing of the script's project.
 	"gone": func(ts *testscript.TestScript, neg bool, args []string) {
 		for _, list := range []string{"ps -aq", "network ls -q", "volume ls -q"} {

@@ -104,6 +104,7 @@ func (r *reporter) total(p plan.Plan) {
 	}{
 		{[]plan.Op{plan.Build}, "image built", "images built"},
 		{[]plan.Op{plan.Pull}, "image pulled", "images pulled"},
+		{[]plan.Op{plan.Push}, "image pushed", "images pushed"},
 		{[]plan.Op{plan.Remove}, "container", "containers"},
 		{[]plan.Op{plan.RemoveNetwork}, "network", "networks"},
 		{[]plan.Op{plan.RemoveVolume}, "volume", "volumes"},

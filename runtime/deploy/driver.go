@@ -31,6 +31,8 @@ type Driver interface {
 	Build(ctx context.Context, spec BuildSpec, out func(line string)) (string, error)
 	// Pull pulls an image; progress gets the share that is done, 0 to 1.
 	Pull(ctx context.Context, ref, platform string, progress func(done float64, what string)) error
+	// Push pushes an image; progress likewise.
+	Push(ctx context.Context, ref string, progress func(done float64, what string)) error
 	RemoveImage(ctx context.Context, ref string) error
 
 	// Create creates a container with all of its networks, and copies into it
@@ -101,6 +103,7 @@ type BuildSpec struct {
 	Platform string
 	NoCache  bool
 	Pull     bool
+	Memory   int64 // bytes that a step may take; no limit if 0
 	Labels   map[string]string
 }
 

@@ -49,6 +49,7 @@ type executor struct {
 	volumes  bool                         // removing takes anonymous volumes along
 	timeout  time.Duration                // for one component to get ready
 	carryOn  bool                         // a failure ends only what depends on it
+	memory   int64                        // of a build's steps
 	renew    bool                         // a replaced container's anonymous volumes go with it
 	drain    func(context.Context, func(string)) error
 
@@ -167,6 +168,10 @@ func (e *executor) do(ctx context.Context, s plan.Step) error {
 		return e.driver.Pull(ctx, s.Name, platform, func(done float64, what string) {
 			e.report(Progress{Step: s, Status: Info, Text: fmt.Sprintf("%3.0f%% %s", done*100, what)})
 		})
+	case plan.Push:
+		return e.driver.Push(ctx, s.Name, func(done float64, what string) {
+			e.report(Progress{Step: s, Status: Info, Text: fmt.Sprintf("%3.0f%% %s", done*100, what)})
+		})
 	case plan.CreateNetwork:
 		return e.making(ctx, s, func(ctx context.Context) (string, error) {
 			return s.Name, e.driver.CreateNetwork(ctx, e.project, s.Service)
@@ -218,7 +223,7 @@ func (e *executor) build(ctx context.Context, s plan.Step) error {
 	svc := e.project.Services[s.Service]
 	_, err := e.driver.Build(ctx, BuildSpec{
 		Service: s.Service, Image: s.Name, Build: svc.Build, Platform: svc.Platform,
-		NoCache: svc.Build.NoCache, Pull: svc.Build.Pull,
+		NoCache: svc.Build.NoCache, Pull: svc.Build.Pull, Memory: e.memory,
 		Labels: map[string]string{labelProject: e.project.Name, labelService: s.Service, labelVersion: composeVersion},
 	}, func(line string) {
 		e.report(Progress{Step: s, Status: Info, Text: line})

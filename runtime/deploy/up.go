@@ -5,7 +5,6 @@ package deploy
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -19,10 +18,12 @@ type UpRequest struct {
 	Digests  Digests
 	EnvFiles []string // for the label
 	Options  plan.Options
-	Parallel int            // calls at a time; DefaultParallel if 0
-	Timeout  time.Duration  // for one component to get ready; DefaultTimeout if 0
-	Grace    *time.Duration // for containers that are replaced; each one's own if nil
-	Report   func(Progress) // called from several goroutines
+	// BuildMemory is how many bytes a step of a build may take; no limit if 0.
+	BuildMemory int64
+	Parallel    int            // calls at a time; DefaultParallel if 0
+	Timeout     time.Duration  // for one component to get ready; DefaultTimeout if 0
+	Grace       *time.Duration // for containers that are replaced; each one's own if nil
+	Report      func(Progress) // called from several goroutines
 	// Confirm is asked whether volumes may be made anew, which loses what they
 	// hold. Without it, or where it says no, they stay as they are.
 	Confirm func([]plan.Volume) (bool, error)
@@ -93,7 +94,7 @@ func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 func newExecutor(d Driver, req UpRequest) *executor {
 	e := &executor{
 		driver: d, project: req.Project, digests: req.Digests, parallel: req.Parallel, report: req.Report, grace: req.Grace,
-		timeout: req.Timeout, renew: req.Options.RenewAnonVolumes, ids: map[int]string{},
+		timeout: req.Timeout, renew: req.Options.RenewAnonVolumes, memory: req.BuildMemory, ids: map[int]string{},
 		replaced: map[string]bool{}, retired: map[string]bool{}, restarted: map[string]bool{},
 	}
 	if e.parallel == 0 {
@@ -128,20 +129,8 @@ func (e *executor) images(ctx context.Context, req UpRequest) (plan.Observed, ti
 	return have, since, err
 }
 
-// Images builds or pulls images, and nothing else.
-func Images(ctx context.Context, d Driver, req UpRequest, want func(plan.Step) bool) (plan.Plan, error) {
-	e := newExecutor(d, req)
-	have, err := d.Observe(ctx, req.Project.Name, req.Project)
-	if err != nil {
-		return plan.Plan{}, err
-	}
-	p, err := plan.Images(req.Project, have, req.Options)
-	if err != nil {
-		return p, err
-	}
-	p.Steps = slices.DeleteFunc(p.Steps, func(s plan.Step) bool { return !want(s) })
-	for i := range p.Steps {
-		p.Steps[i].ID = i + 1 // image steps need nothing
-	}
-	return p, e.run(ctx, p)
+// Carry carries a plan for a project out that was made of what there is, such as
+// one for its images.
+func Carry(ctx context.Context, d Driver, req UpRequest, p plan.Plan) error {
+	return newExecutor(d, req).run(ctx, p)
 }

@@ -55,6 +55,7 @@ type Op string
 const (
 	Build         Op = "build"
 	Pull          Op = "pull"
+	Push          Op = "push"
 	CreateNetwork Op = "create network"
 	CreateVolume  Op = "create volume"
 	Create        Op = "create"
