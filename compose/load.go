@@ -39,6 +39,15 @@ type Request struct {
 	Stdin    io.Reader
 	Strict   bool             // what isn't known in .ww files is an error
 	Binary   templates.Binary // for the images
+	Raw      Raw
+}
+
+// Raw is what is to stay as compose files have it.
+type Raw struct {
+	Values      bool // nothing that follows from something else is added
+	Paths       bool // relative paths
+	EnvFiles    bool // env_file isn't read into environment
+	Consistency bool // it isn't looked whether all that is referred to is there
 }
 
 // Loaded is a project with where it comes from.
@@ -86,10 +95,15 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 	}
 	var unset unsetVariables
 	// As docker compose does before it computes hashes.
-	l.options = append(l.options, loader.WithDiscardEnvFiles, func(o *loader.Options) {
+	if !req.Raw.EnvFiles {
+		l.options = append(l.options, loader.WithDiscardEnvFiles)
+	}
+	l.options = append(l.options, func(o *loader.Options) {
 		o.SetProjectName(name, explicit)
 		o.Profiles = opts.Profiles()
-		o.ResolvePaths = true
+		o.ResolvePaths = !req.Raw.Paths
+		o.SkipNormalization, o.SkipConsistencyCheck = req.Raw.Values, req.Raw.Consistency
+		o.SkipResolveEnvironment = req.Raw.EnvFiles
 		unset.watch(o)
 		l.narrowCasts(o)
 	})

@@ -2,9 +2,11 @@ package compose
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 
+	"github.com/compose-spec/compose-go/v2/template"
 	"github.com/compose-spec/compose-go/v2/types"
 	"gopkg.in/yaml.v3"
 )
@@ -57,14 +59,22 @@ func in[V any](m map[string]V) func(string) bool {
 // JSON gives a compose file as JSON.
 func JSON(doc []byte) ([]byte, error) { return toJSON(doc) }
 
-// Plain takes the seal off an exported file: what is printed is for reading.
+// Plain is an exported file without what ww says at its beginning.
 func Plain(doc []byte) []byte {
-	head, body := splitHeader(doc)
-	var kept []byte
-	for line := range bytes.Lines(head) {
-		if !bytes.HasPrefix(line, []byte(contentMark)) {
-			kept = append(kept, line...)
-		}
+	_, body := splitHeader(doc)
+	return bytes.TrimLeft(body, "\n")
+}
+
+// Variables gives the variables that the files have, with what counts where they
+// aren't set.
+func (l *Loaded) Variables(ctx context.Context) (map[string]template.Variable, error) {
+	doc, err := l.export(ctx, ExportOptions{NoInterpolate: true})
+	if err != nil {
+		return nil, err
 	}
-	return append(kept, body...)
+	var m map[string]any
+	if err := yaml.Unmarshal(doc, &m); err != nil {
+		return nil, err
+	}
+	return template.ExtractVariables(m, template.DefaultPattern), nil
 }

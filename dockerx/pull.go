@@ -65,6 +65,36 @@ func (e *Engine) pullAuth(ctx context.Context, ref string) (string, error) {
 	return registry.EncodeAuthConfig(cred)
 }
 
+// Pinned gives a reference with the digest that its registry has for it now. One
+// that has a digest stays as it is.
+func (e *Engine) Pinned(ctx context.Context, ref string) (string, error) {
+	what := "look image " + ref + " up in its registry"
+	named, err := reference.ParseDockerRef(ref)
+	if err != nil {
+		return "", &deploy.EngineError{Kind: deploy.NoImage, What: what, Err: err, Remedy: "write the image as registry/name:tag"}
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return ref, nil
+	}
+	var pinned string
+	err = e.call(ctx, what, func(c *client.Client) error {
+		auth, err := e.pullAuth(ctx, ref)
+		if err != nil {
+			return err
+		}
+		got, err := c.DistributionInspect(ctx, named.String(), auth)
+		if err != nil {
+			return e.pullError(ctx, what, err)
+		}
+		with, err := reference.WithDigest(named, got.Descriptor.Digest)
+		if err == nil {
+			pinned = reference.FamiliarString(with)
+		}
+		return err
+	})
+	return pinned, err
+}
+
 // Push implements deploy.Driver. Credentials are docker's own.
 func (e *Engine) Push(ctx context.Context, ref string, progress func(done float64, what string)) error {
 	what := "push image " + ref

@@ -43,3 +43,28 @@ func TestNotAttached(t *testing.T) {
 		t.Errorf("attach: false is shown:\n%s", out.String())
 	}
 }
+
+// TestAttachProxiesSignals: with --sig-proxy a signal is the container's, and
+// attach ends with its exit code.
+func TestAttachProxiesSignals(t *testing.T) {
+	s := newSystem(t, "proxy", map[string]string{"compose.yaml": `services:
+  web: {image: "busybox:stable", stop_grace_period: 0s, command: ["sh", "-c", "trap 'exit 5' INT; while :; do echo tick; sleep 0.2; done"]}
+`})
+	s.ww("compose", "up", "-d")
+	c := s.command("compose", "attach", "--sig-proxy", "--no-stdin", "web")
+	out := watch("tick")
+	c.Stdout, c.Stderr = out, out
+	shown := out.seen
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out.wait(t, "the output isn't shown", shown)
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait() // the exit code tells
+	if code := c.ProcessState.ExitCode(); code != 5 {
+		t.Errorf("exit code %d\n%s", code, out.String())
+	}
+	s.ww("compose", "down")
+}

@@ -131,6 +131,10 @@ func (t *tool) request(c *cli.Context) compose.Request {
 		Profiles: inheritedList(c, "profile"),
 		EnvFiles: inheritedList(c, "env-file"),
 		Stdin:    t.in,
+		Raw: compose.Raw{ // flags of config
+			Values: c.Bool("no-normalize"), Paths: c.Bool("no-path-resolution"),
+			EnvFiles: c.Bool("no-env-resolution"), Consistency: c.Bool("no-consistency"),
+		},
 	}
 }
 
