@@ -126,22 +126,37 @@ func lookup(flags []cli.Flag, name string) cli.Flag {
 	return nil
 }
 
-// unknownCommand is what a command with subcommands does by itself.
+// unknownCommand is what a command with subcommands does by itself: it says what
+// there is, also about one of them where `help` stands in its place.
 func unknownCommand(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowSubcommandHelp(c)
 	}
-	var names []string
-	for _, sub := range c.Command.Subcommands {
-		names = append(names, sub.Names()...)
+	path := []string{c.App.Name}
+	for _, ctx := range c.Lineage() {
+		if ctx.Command != nil && ctx.Command.Name != "" && ctx.Command.Name != c.App.Name {
+			path = slices.Insert(path, 1, ctx.Command.Name)
+		}
 	}
-	if c.Command.Name == "" || len(names) == 0 {
-		for _, sub := range c.App.Commands {
+	commands := c.Command.Subcommands
+	if len(path) == 1 {
+		commands = c.App.Commands
+	}
+	name, args := c.Args().First(), c.Args().Tail()
+	if name == "help" {
+		if len(args) == 0 || find(commands, args[0]) != nil {
+			return c.App.RunContext(c.Context, append(append(path, args...), "--help"))
+		}
+		name = args[0]
+	}
+	var names []string
+	for _, sub := range commands {
+		if !sub.Hidden {
 			names = append(names, sub.Names()...)
 		}
 	}
-	err := fmt.Errorf("there is no command %q", c.Args().First())
-	return &usageError{err, suggestion(c.Args().First(), names, "`"+c.App.Name+" --help` lists them")}
+	err := fmt.Errorf("there is no command %q", name)
+	return &usageError{err, suggestion(name, names, "`"+strings.Join(path, " ")+" --help` lists them")}
 }
 
 // suggestion gives a remedy for a name that isn't one of those known.

@@ -12,11 +12,12 @@ import (
 	"woodwork.dev/ww/dockerx"
 )
 
-// globalFlags stand before a verb, as docker compose has them, or after it.
-func globalFlags() []cli.Flag {
+// globalFlags stand before a verb, as docker compose has them, or after it. The
+// variables are those in place of --parallel.
+func globalFlags(variables ...string) []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, and do nothing"},
-		&cli.IntFlag{Name: "parallel", Usage: "engine calls at a time; -1 for no limit (default: by the number of processors)"},
+		&cli.IntFlag{Name: "parallel", EnvVars: variables, Usage: "engine calls at a time; -1 for no limit", DefaultText: "by the number of processors"},
 		&cli.BoolFlag{Name: "all-resources", Usage: "also networks, volumes, configs and secrets that no service uses"},
 		&cli.BoolFlag{Name: "compatibility", Hidden: true},
 		&cli.BoolFlag{Name: "verbose", Usage: "also what the engine says by the way"},
@@ -25,8 +26,8 @@ func globalFlags() []cli.Flag {
 
 // sharedFlags are those of compose itself, which its verbs have as well, but for
 // what they have a flag of their own for.
-func sharedFlags() []cli.Flag {
-	return slices.Concat(projectFlags(true), engineFlags(), consoleFlags(), globalFlags())
+func sharedFlags(variables ...string) []cli.Flag {
+	return slices.Concat(projectFlags(true), engineFlags(), consoleFlags(), globalFlags(variables...))
 }
 
 // asked tells whether a flag is set on either side of the verb.

@@ -57,7 +57,7 @@ func listOf(c *cli.Context, name string) []string {
 }
 
 func indexFlag() cli.Flag {
-	return &cli.IntFlag{Name: "index", Usage: "`NUMBER` of the container, where the service has several"}
+	return &cli.IntFlag{Name: "index", Usage: "`NUMBER` of the container, where the service has several", DefaultText: "the first"}
 }
 
 // pick gives the containers of services, of all if none is named. One that the

@@ -45,7 +45,7 @@ func (t *tool) helpCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			args := c.Args().Slice()
 			if len(args) == 0 {
-				return t.overview(c)
+				return cli.ShowAppHelp(c)
 			}
 			if text, ok := topic(args[0]); ok && len(args) == 1 {
 				_, err := fmt.Fprint(t.out, text)
@@ -68,15 +68,34 @@ func (t *tool) helpCommand() *cli.Command {
 	}
 }
 
-// overview is the help about everything, and what else there is help about.
-func (t *tool) overview(c *cli.Context) error {
-	if err := cli.ShowAppHelp(c); err != nil {
-		return err
-	}
-	fmt.Fprintln(t.out, "\nTOPICS:")
+// helpTemplate is the help about a command, and about ww itself.
+const helpTemplate = `NAME:
+   {{template "helpNameTemplate" .}}
+
+USAGE:
+   {{.HelpName}}{{if .VisibleFlags}} [options]{{end}}{{if .VisibleCommands}} COMMAND{{end}}{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}{{if .VisibleCommands}}
+
+COMMANDS:{{template "visibleCommandTemplate" .}}{{end}}{{if .VisibleFlags}}
+
+OPTIONS:{{template "visibleFlagTemplate" .}}{{end}}
+`
+
+// overview is the help about ww itself, and what else there is help about.
+func overview() string {
+	var b strings.Builder
+	b.WriteString(helpTemplate + "\nTOPICS:\n")
 	for _, name := range topics() {
 		text, _ := topic(name)
-		fmt.Fprintf(t.out, "   ww help %-12s %s\n", name, title(text))
+		fmt.Fprintf(&b, "   ww help %-12s %s\n", name, title(text))
 	}
-	return nil
+	return b.String()
+}
+
+// withoutDefaults has the help about flags say nothing of a default of false.
+func withoutDefaults(flags []cli.Flag) {
+	for _, f := range flags {
+		if b, ok := f.(*cli.BoolFlag); ok {
+			b.DisableDefaultText = !b.Value
+		}
+	}
 }

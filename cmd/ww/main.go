@@ -41,13 +41,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 func (t *tool) app() *cli.App {
 	app := &cli.App{
-		Name:            "ww",
-		Usage:           "run the system of agents that a .ww file describes",
-		Version:         version(),
-		Reader:          t.in,
-		Writer:          t.out,
-		ErrWriter:       t.err,
-		HideHelpCommand: true,
+		Name:                  "ww",
+		Usage:                 "run the system of agents that a .ww file describes",
+		Version:               version(),
+		Reader:                t.in,
+		Writer:                t.out,
+		ErrWriter:             t.err,
+		HideHelpCommand:       true,
+		CustomAppHelpTemplate: overview(),
 		// A comma is part of a value: docker compose has lists only by repetition.
 		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
@@ -75,6 +76,8 @@ func (t *tool) app() *cli.App {
 func prepare(c *cli.Command) {
 	c.OnUsageError = usage
 	c.HideHelpCommand = true
+	c.CustomHelpTemplate = helpTemplate
+	withoutDefaults(c.Flags)
 	for _, sub := range c.Subcommands {
 		prepare(sub)
 	}
