@@ -64,6 +64,8 @@ func words(op plan.Op) (doing, done string) {
 		return "running", "completed"
 	case plan.Stop:
 		return "stopping", "stopped"
+	case plan.Kill:
+		return "killing", "killed"
 	case plan.Rename:
 		return "renaming", "renamed"
 	case plan.Drain:

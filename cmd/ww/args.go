@@ -129,6 +129,10 @@ func lookup(flags []cli.Flag, name string) cli.Flag {
 // unknownCommand is what a command with subcommands does by itself: it says what
 // there is, also about one of them where `help` stands in its place.
 func unknownCommand(c *cli.Context) error {
+	if c.Bool("version") {
+		_, err := fmt.Fprintln(c.App.Writer, "ww version", version())
+		return err
+	}
 	if !c.Args().Present() {
 		return cli.ShowSubcommandHelp(c)
 	}

@@ -26,7 +26,7 @@ func (t *tool) composeCommand() *cli.Command {
 	c := &cli.Command{
 		Name:  "compose",
 		Usage: "run the system as containers",
-		Flags: sharedFlags("COMPOSE_PARALLEL_LIMIT"),
+		Flags: append(sharedFlags("COMPOSE_PARALLEL_LIMIT"), &cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Hidden: true}),
 		Before: func(*cli.Context) error {
 			// These commands are short, and large systems are loaded in one go:
 			// memory is cheaper than collecting it. Components aren't run here.

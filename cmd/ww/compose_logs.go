@@ -116,7 +116,7 @@ type logPrinter struct {
 func (t *tool) newLogPrinter(cs []plan.Container, style logStyle) *logPrinter {
 	p := &logPrinter{tool: t, style: style, colours: map[string]colour{}}
 	for _, c := range cs {
-		p.width = max(p.width, len(shortName(c)))
+		p.width = max(p.width, len(shortName(c))+1)
 		p.colour(shortName(c)) // in their order, whoever writes first
 	}
 	style.plain = style.plain || !colourful(t.out)

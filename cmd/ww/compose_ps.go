@@ -166,6 +166,8 @@ func containerRow(c plan.Container, now time.Time, whole bool) map[string]any {
 		"CreatedAt": c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), "RunningFor": since(now, c.Created),
 		"Ports": ports(c.Ports), "Publishers": publishers, "Labels": labelText(c.Labels),
 		"Networks": strings.Join(slices.Sorted(slices.Values(c.Networks)), ","), "Mounts": strings.Join(mounts, ","), "LocalVolumes": fmt.Sprint(volumes),
+		// docker compose has these, too: who asks for a size pays for it.
+		"Engine": c.Labels["com.docker.compose.engine"], "Size": "0B",
 		"Kind":  strings.TrimSpace(c.Labels[deploy.LabelKind] + " " + c.Labels[deploy.LabelType]),
 		"Phase": c.Labels[deploy.LabelPhase],
 	}

@@ -75,16 +75,16 @@ func (t *tool) killCommand() *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			return t.operate(c, verb{
-				words: map[plan.Op]string{plan.Stop: "killed"},
+				words: map[plan.Op]string{plan.Kill: "killed"},
 				free:  true, // it is what one does when something hangs
 				idle:  "nothing of it runs",
 				plan: func(r *running) (plan.Plan, error) {
 					chosen, err := t.chosen(c, r, false)
 					if err != nil || c.Bool("remove-orphans") || c.NArg() > 0 {
-						return plan.StopAll(r.have.Containers, chosen), err
+						return plan.KillAll(r.have.Containers, chosen), err
 					}
 					orphans := t.others(t.file(c), r)
-					return plan.StopAll(r.have.Containers, func(ctr plan.Container) bool {
+					return plan.KillAll(r.have.Containers, func(ctr plan.Container) bool {
 						orphan := slices.ContainsFunc(orphans, func(o plan.Container) bool { return o.ID == ctr.ID })
 						return chosen(ctr) && !orphan
 					}), nil

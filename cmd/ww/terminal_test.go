@@ -137,9 +137,10 @@ func TestTerminal(t *testing.T) {
 	cmd.Env = append(personal(), "TERM=xterm-256color", "HOME="+dir)
 	w := openWindow(t, cmd, 80, 24)
 	w.until("Ctrl-C takes it down")
-	w.until("talker-1   | and here")
+	w.until("talker-1    | I am here") // an engine keeps no order of the two streams
+	w.until("talker-1    | and here")
 	up := w.text()
-	for _, want := range []string{"✔ talker", "✔ listener", "up " + project + ": 2 services in", "talker-1   | I am here"} {
+	for _, want := range []string{"✔ talker", "✔ listener", "up " + project + ": 2 services in"} {
 		if !strings.Contains(up, want) {
 			t.Errorf("%q isn't seen:\n%s", want, up)
 		}

@@ -59,6 +59,7 @@ func TestContainerRow(t *testing.T) {
 	for field, want := range map[string]any{
 		"ID": "012345678901", "Project": "p", "Command": `"sleep a very long t…"`, "RunningFor": "3 hours ago", "Kind": "core exec",
 		"Ports": "[::]:80->8080/tcp, 9/udp", "Mounts": "p_data,/etc", "LocalVolumes": "1", "Networks": "p_a,p_z", "State": "exited", "ExitCode": 3,
+		"Engine": "", "Size": "0B",
 	} {
 		if row[field] != want {
 			t.Errorf("%s: %v, want %v", field, row[field], want)

@@ -49,6 +49,7 @@ type executor struct {
 	volumes  bool                         // removing takes anonymous volumes along
 	timeout  time.Duration                // for one component to get ready
 	carryOn  bool                         // a failure ends only what depends on it
+	signal   string                       // what a kill sends
 	memory   int64                        // of a build's steps
 	renew    bool                         // a replaced container's anonymous volumes go with it
 	drain    func(context.Context, func(string)) error
@@ -188,6 +189,8 @@ func (e *executor) do(ctx context.Context, s plan.Step) error {
 		return e.awaitCompleted(ctx, s)
 	case plan.Stop:
 		return e.stop(ctx, s)
+	case plan.Kill: // who kills wants no hooks
+		return e.driver.Kill(ctx, s.Target, e.signal)
 	case plan.Drain:
 		return e.drain(ctx, func(text string) { e.report(Progress{Step: s, Status: Info, Text: text}) })
 	case plan.Start:

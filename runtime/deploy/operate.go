@@ -19,7 +19,7 @@ type OperateRequest struct {
 	Have     plan.Observed  // what the plan was made of
 	Since    time.Time      // when that was observed, by this machine's clock
 	Project  *types.Project // for its hooks and health checks; from labels alone if nil
-	Signal   string         // what a stop step sends instead of stopping; empty: it stops
+	Signal   string         // what a kill step sends
 	Grace    *time.Duration // each container's own if nil
 	Timeout  time.Duration  // for one component to get ready; DefaultTimeout if 0
 	Volumes  bool           // removing takes anonymous volumes along
@@ -30,16 +30,13 @@ type OperateRequest struct {
 // Operate carries a plan out. It goes as far as it can: what depends on a step
 // that failed isn't begun, the rest is.
 func Operate(ctx context.Context, d Driver, req OperateRequest) error {
-	if req.Signal != "" {
-		d = signalling{d, req.Signal}
-	}
 	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Grace: req.Grace, Timeout: req.Timeout, Report: req.Report})
 	e.project = fromLabels(req.Name, req.Have)
-	if req.Project != nil && req.Signal == "" { // who kills wants no hooks
+	if req.Project != nil {
 		maps.Copy(e.project.Services, req.Project.Services)
 		e.project.Secrets = req.Project.Secrets
 	}
-	e.volumes, e.carryOn = req.Volumes, true
+	e.volumes, e.carryOn, e.signal = req.Volumes, true, req.Signal
 	if slices.ContainsFunc(req.Plan.Steps, waits) {
 		w, stop, err := watch(ctx, d, req.Name, req.Since)
 		if err != nil {
@@ -49,16 +46,6 @@ func Operate(ctx context.Context, d Driver, req OperateRequest) error {
 		e.watch = w
 	}
 	return e.run(ctx, req.Plan)
-}
-
-// signalling is an engine whose stop is a signal, and waits for nothing.
-type signalling struct {
-	Driver
-	signal string
-}
-
-func (s signalling) Stop(ctx context.Context, id string, _ *time.Duration) error {
-	return s.Kill(ctx, id, s.signal)
 }
 
 // fromLabels makes up as much of a project as labels tell: which components have

@@ -16,6 +16,15 @@ func StopAll(all []Container, chosen func(Container) bool) Plan {
 	return p
 }
 
+// KillAll plans a signal to the chosen containers that run, dependents first.
+func KillAll(all []Container, chosen func(Container) bool) Plan {
+	p := StopAll(all, chosen)
+	for i := range p.Steps {
+		p.Steps[i].Op = Kill
+	}
+	return p
+}
+
 // RemoveAll plans the removal of the chosen containers that don't run; with stop
 // of all that are chosen, dependents first.
 func RemoveAll(all []Container, chosen func(Container) bool, stop bool) Plan {

@@ -63,6 +63,7 @@ const (
 	Ready         Op = "wait until ready"
 	Completed     Op = "wait until completed"
 	Stop          Op = "stop"
+	Kill          Op = "kill"
 	Remove        Op = "remove"
 	Rename        Op = "rename"
 	Drain         Op = "drain"
