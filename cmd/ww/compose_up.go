@@ -245,6 +245,9 @@ func (t *tool) failedUp(c *cli.Context, res deploy.UpResult, err error) error {
 	if undo := res.Undo(ctx); undo != nil {
 		fmt.Fprintf(t.err, "warning: %v\n", undo)
 	}
+	if stays := res.Stays(); len(stays) > 0 {
+		fmt.Fprintf(t.err, "note: replaced before it failed, and new now: %s; what else there was is as it was. `ww compose up` goes on when the cause is mended\n", strings.Join(stays, ", "))
+	}
 	return err
 }
 

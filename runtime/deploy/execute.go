@@ -60,9 +60,9 @@ type executor struct {
 	peers   map[string]string // service → container that references to it mean
 	created []made
 	stopped []plan.Step // in the order in which that was begun
-	// replaced, retired and restarted are containers that the plan replaces,
-	// that are being removed, and that are to be started again.
-	replaced, retired, restarted map[string]bool
+	// replaced, retired and served are containers that the plan replaces, that
+	// are being removed, and that were ready.
+	replaced, retired, served map[string]bool
 }
 
 // DefaultParallel is how many calls that change something are under way at
@@ -140,6 +140,12 @@ func (e *executor) step(ctx context.Context, s plan.Step) error {
 		e.name(err, s)
 		e.report(Progress{Step: s, Status: Failed, Elapsed: elapsed, Err: err})
 		return err
+	}
+	if s.Op == plan.Ready {
+		id := e.container(s)
+		e.mu.Lock()
+		e.served[id] = true
+		e.mu.Unlock()
 	}
 	e.report(Progress{Step: s, Status: Done, Elapsed: elapsed})
 	return nil

@@ -295,6 +295,48 @@ func TestPlansConverge(t *testing.T) {
 	}
 }
 
+// TestNoHalfUpdates: nothing that can't be taken back is done before all that is
+// new is ready.
+func TestNoHalfUpdates(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(11, 12))
+	for round := range 1000 {
+		p := randomProject(rnd)
+		single := 1
+		for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+			p.Services[name].Deploy.Replicas = &single
+		}
+		e := newEngine(p)
+		e.run(t, rnd, p, hashesOf(p), planUp(t, p, e.Observed, Options{Wait: true}), 1<<20)
+		for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+			if s := p.Services[name]; rnd.IntN(2) == 0 {
+				s.Image = fmt.Sprint("other:", round)
+				e.Images[s.Image] = "id-other"
+				p.Services[name] = s
+			}
+		}
+		update := planUp(t, p, e.Observed, Options{Wait: true})
+		waiting, started := map[string]bool{}, map[string]bool{}
+		for _, s := range update.Steps {
+			if s.Op == Ready {
+				waiting[s.Service] = true
+			}
+		}
+		e.seen = func(s Step) {
+			switch {
+			case s.Op == Ready:
+				delete(waiting, s.Service)
+			case s.Op == Start:
+				started[s.Service] = true
+			case s.Op == Remove, s.Op == Stop && started[s.Service]: // the successor runs: this one had to serve on
+				if len(waiting) > 0 {
+					t.Fatalf("step %d can't be taken back, and %v may still fail:\n%s", s.ID, waiting, update)
+				}
+			}
+		}
+		e.run(t, rnd, p, hashesOf(p), update, 1<<20)
+	}
+}
+
 // TestUpdatesTouchNothingElse: only what has changed, and what asks to be
 // restarted with that, is touched; who starts first is never away; and nothing
 // that is replaced runs while what it depends on is away.
@@ -458,6 +500,23 @@ func TestGoldens(t *testing.T) {
 				s.Volumes = []types.ServiceVolumeConfig{{Type: types.VolumeTypeBind, Source: "/data", Target: "/data"}}
 			})
 			return planUp(t, replaced(p, "a", nil), running(base, nil), Options{Wait: true})
+		},
+		// b gets the port that a has, and comes after a.
+		"update-port-moves": func() Plan {
+			port := func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 80, Published: "80"}} }
+			p := replaced(replaced(base, "a", nil), "b", port)
+			return planUp(t, p, running(base, func(e *engine) {
+				container(e, "a").Ports = []Port{{Host: 80, Target: 80, Protocol: "tcp"}}
+			}), Options{Wait: true})
+		},
+		// What the file has no more has a port and a name that new ones want.
+		"orphans-in-the-way": func() Plan {
+			p := project("bus:", "new: bus+", "named:")
+			p = replaced(p, "new", func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 80, Published: "80"}} })
+			p = replaced(p, "named", func(s *types.ServiceConfig) { s.ContainerName = "p-b-1" })
+			return planUp(t, p, running(base, func(e *engine) {
+				container(e, "a").Ports = []Port{{Host: 80, Target: 80, Protocol: "tcp"}}
+			}), Options{Wait: true, RemoveOrphans: true})
 		},
 		"update-replicas": func() Plan {
 			return planUp(t, replaced(scaled, "a", nil), running(scaled, nil), Options{})

@@ -47,6 +47,7 @@ func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 		existing: map[string][]*Container{}, slots: map[string][]*slot{},
 		started: map[string][]*node{}, ready: map[string][]*node{}, completed: map[string][]*node{},
 		awaited: map[string]map[string]bool{}, disrupted: map[string]bool{}, taken: map[string]bool{}, shared: map[string]bool{},
+		claimed: map[string][]string{},
 	}
 	u.order = order(u.want)
 	for i := range have.Containers {
@@ -59,6 +60,9 @@ func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 	for _, name := range u.order {
 		for _, other := range containersOf(u.want.Services[name]) {
 			u.shared[other] = true
+		}
+		for _, what := range u.claims(u.want.Services[name]) {
+			u.claimed[what] = append(u.claimed[what], name)
 		}
 		for dep, d := range u.want.Services[name].DependsOn {
 			if u.awaited[dep] == nil {
@@ -79,7 +83,9 @@ func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 	for _, name := range u.order {
 		u.bringUp(u.want.Services[name])
 	}
+	u.makeRoom()
 	u.stopOrder()
+	u.noReturn()
 	var err error
 	u.plan.Steps, err = u.graph.steps()
 	return u.plan, err
@@ -103,8 +109,9 @@ type up struct {
 	unmake                    map[string]*node  // network or volume name → step that removes it
 	anew                      map[string]string // network or volume name → why it is made anew
 	started, ready, completed map[string][]*node
-	disrupted                 map[string]bool // services that stop for a while
-	shared                    map[string]bool // services that others share a container with
+	disrupted                 map[string]bool     // services that stop for a while
+	shared                    map[string]bool     // services that others share a container with
+	claimed                   map[string][]string // host ports and addresses → services that are to have them
 	// awaited has, for a service, the conditions that others have for it, and
 	// whether one of them can't do without.
 	awaited map[string]map[string]bool
