@@ -296,7 +296,7 @@ const lastWords = 500 * time.Millisecond
 func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, stay []string, since time.Time, abort *abort) error {
 	ctx, end := context.WithCancel(c.Context)
 	defer end()
-	now := time.Now()
+	now := time.Now().Add(-time.Second) // also what ended while nobody looked
 	have, err := d.Observe(ctx, p.Name, nil)
 	if err != nil {
 		return err
@@ -306,24 +306,38 @@ func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, s
 	printer := t.newLogPrinter(cs, logStyle{prefix: !c.Bool("no-log-prefix"), plain: c.Bool("no-color")})
 	fmt.Fprintln(t.err, "Ctrl-C takes it down")
 	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano)}
+	soon := func() { time.AfterFunc(lastWords, end) } // what was written last is still on its way
 	if abort != nil {
-		// What it wrote last is still on its way.
-		abort.end = func() { time.AfterFunc(lastWords, end) }
+		abort.end = soon
 		abort.seen(cs)
 	}
+	ended := whenEnded(ctx, d, p.Name, wanted, cs, soon)
 	err = deploy.Follow(ctx, d, p.Name, now, cs, opts, wanted, attached(p, printer.print), func(ev deploy.Event) {
 		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
 		abort.see(ev.Service, ev.ExitCode)
+		ended.see(ev)
 	})
+	ended.close()
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
+	if ended.all && c.Context.Err() == nil {
+		fmt.Fprintln(t.err, "all containers have ended")
+	}
 	fmt.Fprintln(t.err, "going down; Ctrl-C again kills")
 	err = t.takeDown(d, p, stay, c.Bool("quiet"), grace(c))
-	if err == nil && abort != nil && c.Context.Err() == nil {
+	switch {
+	case err != nil || c.Context.Err() != nil:
+		return err
+	case abort != nil:
 		return abort.result()
+	case len(ended.failed) > 0:
+		for _, c := range ended.failed {
+			fmt.Fprintf(t.err, "%s %s exited with code %d\n", t.paint(red, "error:"), c.Service, c.ExitCode)
+		}
+		return errReported{exitComponent}
 	}
-	return err
+	return nil
 }
 
 // takeDown removes what foreground up has brought up, but for the services that

@@ -60,9 +60,9 @@ type executor struct {
 	peers   map[string]string // service → container that references to it mean
 	created []made
 	stopped []plan.Step // in the order in which that was begun
-	// replaced, retired and served are containers that the plan replaces, that
-	// are being removed, and that were ready.
-	replaced, retired, served map[string]bool
+	// replaced, retired, served and unpaused are containers that the plan
+	// replaces, that are being removed, that were ready, and that go on.
+	replaced, retired, served, unpaused map[string]bool
 }
 
 // DefaultParallel is how many calls that change something are under way at
@@ -208,6 +208,11 @@ func (e *executor) change(ctx context.Context, s plan.Step) error {
 		anonymous := e.volumes || e.renew && e.replaced[s.Target]
 		e.mu.Unlock()
 		return e.driver.Remove(ctx, s.Target, anonymous)
+	case plan.Unpause:
+		e.mu.Lock()
+		e.unpaused[s.Target] = true
+		e.mu.Unlock()
+		return e.driver.Unpause(ctx, s.Target)
 	case plan.Rename:
 		return e.driver.Rename(ctx, e.container(s), s.Name)
 	case plan.RemoveNetwork:

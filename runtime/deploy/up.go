@@ -98,7 +98,7 @@ func newExecutor(d Driver, req UpRequest) *executor {
 	e := &executor{
 		driver: d, project: req.Project, digests: req.Digests, parallel: req.Parallel, report: req.Report, grace: req.Grace,
 		timeout: req.Timeout, renew: req.Options.RenewAnonVolumes, ids: map[int]string{},
-		replaced: map[string]bool{}, retired: map[string]bool{}, served: map[string]bool{},
+		replaced: map[string]bool{}, retired: map[string]bool{}, served: map[string]bool{}, unpaused: map[string]bool{},
 	}
 	if e.parallel == 0 {
 		e.parallel = DefaultParallel()

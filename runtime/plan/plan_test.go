@@ -120,6 +120,11 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 			return fmt.Errorf("wait for %s, which doesn't run", s.Name)
 		}
 		e.Containers[i].Health = Healthy
+	case Unpause:
+		if i < 0 || e.Containers[i].State != Paused {
+			return fmt.Errorf("unpause %s, which isn't paused", s.Name)
+		}
+		e.Containers[i].State, e.Containers[i].Health = Running, Starting
 	case Completed:
 		e.Containers[i].State = Exited
 	case Stop:
@@ -247,6 +252,11 @@ func changed(rnd *rand.Rand, p *types.Project, e *engine, round int) map[string]
 			s.Deploy = &d
 		}
 		p.Services[name] = s
+	}
+	for i, c := range e.Containers {
+		if c.State == Running && rnd.IntN(8) == 0 {
+			e.Containers[i].State, e.Containers[i].Health = Paused, ""
+		}
 	}
 	if rnd.IntN(6) == 0 {
 		n := p.Networks["default"]

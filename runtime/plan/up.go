@@ -183,6 +183,10 @@ func (u *up) container(s types.ServiceConfig, sl *slot) {
 			u.restart(s, sl, step)
 		case sl.create != nil:
 			sl.start = u.startStep(s, sl, step)
+		case sl.old.State == Paused:
+			step.Op, step.Cause = Unpause, "it is paused"
+			sl.start = u.graph.add(step)
+			u.started[s.Name] = append(u.started[s.Name], sl.start)
 		case !sl.old.running() && !u.finished(s, sl.old):
 			step.Cause = "it is " + string(sl.old.State)
 			if sl.old.State == Exited {
