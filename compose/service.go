@@ -184,13 +184,13 @@ func (g *generator) behind(c *model.Component) []string {
 
 const (
 	// checkEvery is how often the engine looks at a component that is ready. A
-	// look costs a process in the container, about 0.07 s of a core, so that
+	// look costs a process in the container, about 0.09 s of a core, so that
 	// this is what a large system pays for it; ww itself learns of readiness
 	// and of a component's end in other ways.
-	checkEvery = "40s"
+	checkEvery = "60s"
 	// checkBusEvery is shorter: with an engine older than 25, whoever brings
 	// the file up without ww waits so long for the bus.
-	checkBusEvery = "10s"
+	checkBusEvery = "15s"
 )
 
 func healthcheck(every string, test ...*yaml.Node) *yaml.Node {

@@ -37,6 +37,12 @@ func fromSummary(s container.Summary) plan.Container {
 	if s.NetworkSettings != nil {
 		c.IPs = addresses(s.NetworkSettings.Networks)
 		c.Networks = slices.Sorted(maps.Keys(s.NetworkSettings.Networks))
+		c.NetworkIDs = map[string]string{}
+		for name, ep := range s.NetworkSettings.Networks {
+			if ep != nil && ep.NetworkID != "" {
+				c.NetworkIDs[name] = ep.NetworkID
+			}
+		}
 	}
 	for _, m := range s.Mounts {
 		c.Mounts = append(c.Mounts, plan.Mount{Volume: m.Name, Source: m.Source, Target: m.Destination, RW: m.RW})

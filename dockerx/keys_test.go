@@ -92,6 +92,9 @@ trying. The key is made once, in .ww/content-key beside the file (0600; in the u
 written). Without the key the services that use configs or secrets count as changed. A container without that label was made by
 docker compose, and isn't replaced for it.
 
+The engine runs a health check at its interval. While something waits for it, ww runs it as well, by exec: first after 30 ms, then at
+growing pauses of up to 1 s.
+
 | key | |
 |---|---|
 `

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/versions"
 
 	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/plan"
 )
 
 const interfaceNameOption = "com.docker.network.endpoint.ifname"
@@ -91,7 +92,9 @@ func networkMode(p *types.Project, s types.ServiceConfig) container.NetworkMode 
 }
 
 func endpointSettings(spec deploy.ContainerSpec, key string, links []string) (*network.EndpointSettings, error) {
-	ep := &network.EndpointSettings{Links: links, Aliases: []string{spec.Name}}
+	// Who takes the place of another has its name before it gets it: others may
+	// know it by that, and it is renamed only when all that is new is ready.
+	ep := &network.EndpointSettings{Links: links, Aliases: []string{plan.FinalName(spec.Name)}}
 	oneOff := strings.EqualFold(spec.Labels[labelOneOff], "true") && !spec.UseAliases
 	if !oneOff { // what runs once must not get a share of its service's requests
 		ep.Aliases = append(ep.Aliases, spec.Service.Name)

@@ -58,6 +58,8 @@ func words(op plan.Op) (doing, done string) {
 		return "creating", "created"
 	case plan.Start:
 		return "starting", "started"
+	case plan.Unpause:
+		return "unpausing", "unpaused"
 	case plan.Ready:
 		return "waiting", "ready"
 	case plan.Completed:

@@ -193,7 +193,7 @@ func (p *part) take(op plan.Op, status deploy.Status, err error) {
 		return
 	}
 	switch op {
-	case plan.Create, plan.Start, plan.Ready, plan.Completed:
+	case plan.Create, plan.Start, plan.Unpause, plan.Ready, plan.Completed:
 		p.up = op
 	case plan.Stop, plan.Remove, plan.Rename:
 		if p.up != "" {

@@ -8,13 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/runtime/bus"
-	"woodwork.dev/ww/runtime/host"
 	"woodwork.dev/ww/runtime/registry"
 )
 
@@ -82,7 +80,7 @@ func (t *tool) busAgentCommand() *cli.Command {
 		Usage:  "do what standard input says on the bus, until its end (used by `ww bus`)",
 		Hidden: true,
 		Action: func(c *cli.Context) error {
-			opts, err := host.FromEnv(os.Getenv, nil)
+			opts, err := fromEnv(nil)
 			if err != nil {
 				return err
 			}

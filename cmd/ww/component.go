@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +21,7 @@ func (t *tool) componentCommand() *cli.Command {
 			if c.NArg() != 1 {
 				return &usageError{errors.New("name one component"), ""}
 			}
-			opts, err := host.FromEnv(os.Getenv, builtin.Builders())
+			opts, err := fromEnv(builtin.Builders())
 			if err != nil {
 				return &configError{err, "a container that `ww compose` made has all of it"}
 			}

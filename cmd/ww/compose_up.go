@@ -191,6 +191,9 @@ func (t *tool) failedUp(c *cli.Context, res deploy.UpResult, err error) error {
 	if undo := res.Undo(ctx); undo != nil {
 		fmt.Fprintf(t.err, "warning: %v\n", undo)
 	}
+	if stays := res.Stays(); len(stays) > 0 {
+		fmt.Fprintf(t.err, "note: replaced before it failed, and new now: %s; what else there was is as it was. `ww compose up` goes on when the cause is mended\n", strings.Join(stays, ", "))
+	}
 	return err
 }
 
@@ -244,7 +247,7 @@ const lastWords = 500 * time.Millisecond
 func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, stay []string, visible func(string) bool, since time.Time, abort *abort) error {
 	ctx, end := context.WithCancel(c.Context)
 	defer end()
-	now := time.Now()
+	now := time.Now().Add(-time.Second) // also what ended while nobody looked
 	have, err := d.Observe(ctx, p.Name, nil)
 	if err != nil {
 		return err
@@ -254,24 +257,38 @@ func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, s
 	printer := t.newLogPrinter(slices.DeleteFunc(slices.Clone(cs), func(c plan.Container) bool { return !visible(c.Service) }), upStyle(c))
 	fmt.Fprintln(t.err, "Ctrl-C takes it down")
 	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano), Timestamps: c.Bool("timestamps")}
+	soon := func() { time.AfterFunc(lastWords, end) } // what was written last is still on its way
 	if abort != nil {
-		// What it wrote last is still on its way.
-		abort.end = func() { time.AfterFunc(lastWords, end) }
+		abort.end = soon
 		abort.seen(cs)
 	}
+	ended := whenEnded(ctx, d, p.Name, wanted, cs, soon)
 	err = deploy.Follow(ctx, d, p.Name, now, cs, opts, wanted, onlyOf(visible, printer.print), func(ev deploy.Event) {
 		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
 		abort.see(ev.Service, ev.ExitCode)
+		ended.see(ev)
 	})
+	ended.close()
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
+	if ended.all && c.Context.Err() == nil {
+		fmt.Fprintln(t.err, "all containers have ended")
+	}
 	fmt.Fprintln(t.err, "going down; Ctrl-C again kills")
 	err = t.takeDown(d, p, stay, c.Bool("quiet"), grace(c))
-	if err == nil && abort != nil && c.Context.Err() == nil {
+	switch {
+	case err != nil || c.Context.Err() != nil:
+		return err
+	case abort != nil:
 		return abort.result()
+	case len(ended.failed) > 0:
+		for _, c := range ended.failed {
+			fmt.Fprintf(t.err, "%s %s exited with code %d\n", t.paint(red, "error:"), c.Service, c.ExitCode)
+		}
+		return errReported{exitComponent}
 	}
-	return err
+	return nil
 }
 
 // takeDown removes what foreground up has brought up, but for the services that

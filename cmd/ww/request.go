@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -31,7 +30,7 @@ func (t *tool) requestCommand() *cli.Command {
 			if err := json.Unmarshal(line, &req); err != nil {
 				return fmt.Errorf("read the request: %w", err)
 			}
-			opts, err := host.FromEnv(os.Getenv, nil)
+			opts, err := fromEnv(nil)
 			if err != nil {
 				return err
 			}

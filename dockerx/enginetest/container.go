@@ -49,6 +49,7 @@ type ctr struct {
 	restarts int
 	created  time.Time
 	networks []string
+	joined   map[string]string // network → its id when this was started
 	ports    []boundPort
 	ip       string
 	files    map[string]File
@@ -136,8 +137,12 @@ func (e *Engine) launch(c *ctr) error {
 		return errorf(500, "%s", b.StartError)
 	}
 	for _, n := range c.networks {
-		if e.network(n) == nil {
-			return errorf(404, "network %s not found", n)
+		now, id := e.network(n), c.joined[n]
+		if id == "" {
+			id = n
+		}
+		if now == nil || c.joined[n] != "" && now.ID != id {
+			return errorf(404, "network %s not found", id)
 		}
 	}
 	if err := e.bind(c, b.PortTaken); err != nil {
@@ -146,6 +151,7 @@ func (e *Engine) launch(c *ctr) error {
 	c.state, c.exitCode, c.ip = "running", 0, fmt.Sprintf("172.18.0.%d", 2+slices.Index(e.containers, c)%250)
 	for _, n := range c.networks {
 		e.network(n).ends[c.id] = true
+		c.joined[n] = e.network(n).ID
 	}
 	c.stdin = newPipe()
 	e.emit(c, "start")

@@ -34,7 +34,7 @@ func (e *Engine) createContainer(_ http.ResponseWriter, r *http.Request) (reply,
 	}
 	c := &ctr{
 		id: e.newID(), name: r.URL.Query().Get("name"), imageID: image, config: cfg, raw: data,
-		state: "created", created: time.Now(), files: map[string]File{},
+		state: "created", created: time.Now(), files: map[string]File{}, joined: map[string]string{},
 	}
 	if other := e.find(c.name); other != nil {
 		return reply{}, errorf(http.StatusConflict, "Conflict. The container name \"/%s\" is already in use by container %q. You have to remove (or rename) that container to be able to reuse that name.", c.name, other.id)
@@ -292,7 +292,7 @@ func (e *Engine) summary(c *ctr) map[string]any {
 func (c *ctr) endpoints() map[string]any {
 	m := map[string]any{}
 	for _, n := range c.networks {
-		m[n] = map[string]any{"IPAddress": c.ip}
+		m[n] = map[string]any{"IPAddress": c.ip, "NetworkID": c.joined[n]}
 	}
 	return m
 }

@@ -115,7 +115,28 @@ func (e *Engine) connectNetwork(_ http.ResponseWriter, r *http.Request) (reply, 
 	c.networks = append(c.networks, n.Name)
 	if c.running() {
 		n.ends[c.id] = true
+		c.joined[n.Name] = n.ID
 	}
+	return reply{http.StatusOK, nil}, nil
+}
+
+func (e *Engine) disconnectNetwork(_ http.ResponseWriter, r *http.Request) (reply, error) {
+	var req struct{ Container string }
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		return reply{}, errorf(http.StatusBadRequest, "invalid JSON: %v", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n, c := e.network(r.PathValue("id")), e.find(req.Container)
+	if n == nil {
+		return reply{}, errorf(http.StatusNotFound, "network %s not found", r.PathValue("id"))
+	}
+	if c == nil {
+		return reply{}, errorf(http.StatusNotFound, "No such container: %s", req.Container)
+	}
+	c.networks = slices.DeleteFunc(c.networks, func(o string) bool { return o == n.Name })
+	delete(c.joined, n.Name)
+	delete(n.ends, c.id)
 	return reply{http.StatusOK, nil}, nil
 }
 

@@ -45,6 +45,8 @@ type Driver interface {
 	// it made: "environment: A added". No value is in them.
 	Differences(ctx context.Context, id string, p *types.Project, spec ContainerSpec) ([]string, error)
 	Start(ctx context.Context, id string) error
+	// Unpause lets the processes of a paused container go on.
+	Unpause(ctx context.Context, id string) error
 	// Stop sends the stop signal, waits for the grace (the container's own if
 	// nil), then kills. A container that isn't running is no error.
 	Stop(ctx context.Context, id string, grace *time.Duration) error

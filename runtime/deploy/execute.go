@@ -62,9 +62,9 @@ type executor struct {
 	peers   map[string]string // service → container that references to it mean
 	created []made
 	stopped []plan.Step // in the order in which that was begun
-	// replaced, retired and restarted are containers that the plan replaces,
-	// that are being removed, and that are to be started again.
-	replaced, retired, restarted map[string]bool
+	// replaced, retired, served and unpaused are containers that the plan
+	// replaces, that are being removed, that were ready, and that go on.
+	replaced, retired, served, unpaused map[string]bool
 }
 
 // DefaultParallel is how many calls that change something are under way at
@@ -143,6 +143,12 @@ func (e *executor) step(ctx context.Context, s plan.Step) error {
 		e.report(Progress{Step: s, Status: Failed, Elapsed: elapsed, Err: err})
 		return err
 	}
+	if s.Op == plan.Ready {
+		id := e.container(s)
+		e.mu.Lock()
+		e.served[id] = true
+		e.mu.Unlock()
+	}
 	e.report(Progress{Step: s, Status: Done, Elapsed: elapsed})
 	return nil
 }
@@ -210,6 +216,11 @@ func (e *executor) change(ctx context.Context, s plan.Step) error {
 		anonymous := e.volumes || e.renew && e.replaced[s.Target]
 		e.mu.Unlock()
 		return e.driver.Remove(ctx, s.Target, anonymous)
+	case plan.Unpause:
+		e.mu.Lock()
+		e.unpaused[s.Target] = true
+		e.mu.Unlock()
+		return e.driver.Unpause(ctx, s.Target)
 	case plan.Rename:
 		return e.driver.Rename(ctx, e.container(s), s.Name)
 	case plan.RemoveNetwork:

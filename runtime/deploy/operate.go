@@ -77,7 +77,7 @@ type OneOffRequest struct {
 // or is cancelled, the result's Undo removes what was made.
 func OneOff(ctx context.Context, d Driver, req OneOffRequest) (id string, res UpResult, err error) {
 	e := newExecutor(d, req.UpRequest)
-	res.Undo = e.undo
+	res.Undo, res.Stays = e.undo, e.stays
 	have, since, err := e.images(ctx, req.UpRequest)
 	if err != nil {
 		return "", res, err

@@ -57,7 +57,7 @@ var errNoVerdict = errors.New("no verdict")
 // byEvents judges by what the engine tells.
 func (e *executor) byEvents(ctx context.Context, svc types.ServiceConfig, s plan.Step, id string) error {
 	var m mark
-	earlier := startedAgain(s)
+	earlier := e.startedAgain(s)
 	again := restarts(svc)
 	for {
 		events, gap, err := e.watch.next(ctx, id, &m)
@@ -109,7 +109,11 @@ func restarts(svc types.ServiceConfig) int {
 // startedAgain tells whether a step is about a container that was there before
 // and that this run starts: what is told of it before that is of an earlier
 // life.
-func startedAgain(s plan.Step) bool { return s.Target != "" && len(s.Needs) > 0 }
+func (e *executor) startedAgain(s plan.Step) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return s.Target != "" && len(s.Needs) > 0 && !e.unpaused[s.Target]
+}
 
 // look judges by how a container is now, for when events may be missing.
 func (e *executor) look(ctx context.Context, svc types.ServiceConfig, id string) error {
@@ -236,7 +240,7 @@ func (e *executor) completion(ctx context.Context, svc types.ServiceConfig, s pl
 	defer cancel()
 	var m mark
 	var failed *brokenError
-	earlier, retries := startedAgain(s), retriesOf(svc)
+	earlier, retries := e.startedAgain(s), retriesOf(svc)
 	gap := s.Target != "" && !earlier // it may have ended before there were events
 	for {
 		if gap {

@@ -14,9 +14,11 @@ import (
 // made is something that this run created, or may have created: a call that is
 // cut leaves that open.
 type made struct {
-	op   plan.Op
-	name string
-	id   string // of a container; its name otherwise; empty: it isn't known
+	op      plan.Op
+	service string
+	number  int
+	name    string
+	id      string // of a container; its name otherwise; empty: it isn't known
 
 	replaces string // container whose place it takes
 }
@@ -62,28 +64,41 @@ func (e *executor) making(ctx context.Context, s plan.Step, create func(context.
 			e.peers[s.Service] = id
 		}
 	}
-	e.created = append(e.created, made{op: s.Op, name: s.Name, id: id, replaces: s.Replaces})
+	e.created = append(e.created, made{op: s.Op, service: s.Service, number: s.Number, name: s.Name, id: id, replaces: s.Replaces})
 	return err
 }
 
-// note looks up what a plan means to replace and to restart.
+// note looks up what a plan means to replace.
 func (e *executor) note(p plan.Plan) {
 	for _, s := range p.Steps {
-		switch {
-		case s.Op == plan.Create && s.Replaces != "":
+		if s.Op == plan.Create && s.Replaces != "" {
 			e.replaced[s.Replaces] = true
-		case s.Op == plan.Start && s.Target != "":
-			e.restarted[s.Target] = true
 		}
 	}
 }
 
+// stays lists the containers that this run made and that have taken the place
+// of others for good.
+func (e *executor) stays() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var names []string
+	for _, m := range e.created {
+		if e.retired[m.replaces] {
+			names = append(names, plan.FinalName(m.name))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // undo takes back what a run that failed has done: what it created goes, unless
-// it has taken a place already, and what it stopped is started again.
+// it has taken a place already, and what it stopped is started again. A new
+// container that is ready may have begun something, and gets its time to stop.
 func (e *executor) undo(ctx context.Context) error {
 	created, err := e.madeByNow(ctx)
 	e.mu.Lock()
-	retired, stopped := maps.Clone(e.retired), slices.Clone(e.stopped)
+	retired, stopped, served := maps.Clone(e.retired), slices.Clone(e.stopped), maps.Clone(e.served)
 	e.mu.Unlock()
 	var p plan.Plan
 	add := func(s plan.Step) int {
@@ -101,7 +116,12 @@ func (e *executor) undo(ctx context.Context) error {
 			stays = true
 			continue
 		}
-		containers = append(containers, add(plan.Step{Op: plan.Remove, Name: m.name, Target: m.id}))
+		gone := plan.Step{Op: plan.Stop, Service: m.service, Number: m.number, Name: m.name, Target: m.id}
+		if m.replaces != "" && served[m.id] {
+			gone.Needs = []int{add(gone)}
+		}
+		gone.Op = plan.Remove
+		containers = append(containers, add(gone))
 	}
 	for _, m := range created {
 		switch {
@@ -114,7 +134,7 @@ func (e *executor) undo(ctx context.Context) error {
 	}
 	before := containers
 	for _, s := range slices.Backward(stopped) { // what stopped last is what the others need
-		if !retired[s.Target] && (e.replaced[s.Target] || e.restarted[s.Target]) {
+		if !retired[s.Target] {
 			before = []int{add(plan.Step{Op: plan.Start, Service: s.Service, Number: s.Number, Name: s.Name, Target: s.Target, Needs: before, Cause: "it was stopped for what has failed"})}
 		}
 	}

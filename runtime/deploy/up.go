@@ -41,6 +41,10 @@ type UpResult struct {
 	// one stays. It is never nil, and may be called again. What was there before
 	// is not touched.
 	Undo func(ctx context.Context) error
+	// Stays lists the containers that have taken the place of others by now, and
+	// that Undo leaves: replicas that were replaced before a later one failed,
+	// and what uses a network or volume that was made anew. It is never nil.
+	Stays func() []string
 }
 
 // Preview plans an up without doing anything.
@@ -58,7 +62,7 @@ func Preview(ctx context.Context, d Driver, req UpRequest) (plan.Plan, error) {
 func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 	begin := time.Now()
 	e := newExecutor(d, req)
-	res := UpResult{Undo: e.undo}
+	res := UpResult{Undo: e.undo, Stays: e.stays}
 	have, since, err := e.images(ctx, req)
 	if err != nil {
 		return res, err
@@ -95,7 +99,7 @@ func newExecutor(d Driver, req UpRequest) *executor {
 	e := &executor{
 		driver: d, project: req.Project, digests: req.Digests, parallel: req.Parallel, report: req.Report, grace: req.Grace,
 		timeout: req.Timeout, renew: req.Options.RenewAnonVolumes, memory: req.BuildMemory, ids: map[int]string{},
-		replaced: map[string]bool{}, retired: map[string]bool{}, restarted: map[string]bool{},
+		replaced: map[string]bool{}, retired: map[string]bool{}, served: map[string]bool{}, unpaused: map[string]bool{},
 	}
 	if e.parallel == 0 {
 		e.parallel = DefaultParallel()

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,6 +96,79 @@ func TestRollback(t *testing.T) {
 		if c := w.container("a"); c.ID == old || c.Name != "p-a-1" {
 			t.Errorf("it isn't replaced: %+v", c)
 		}
+	}
+}
+
+// TestRollbackOfAll: where one of several new containers doesn't get ready, all
+// of the old ones serve on, or again, whatever depends on what.
+func TestRollbackOfAll(t *testing.T) {
+	for _, b := range []string{"b+: a+", "b+:"} {
+		for _, stopFirst := range []bool{false, true} {
+			var fails atomic.Bool
+			exec := func(e enginetest.Exec) int {
+				if fails.Load() && e.Service == "b" {
+					return 1
+				}
+				return 0
+			}
+			when := map[string]enginetest.Behaviour{"a": {Health: enginetest.HealthWhenAsked}, "b": {Health: enginetest.HealthWhenAsked}}
+			w := newWorld(t, enginetest.Options{Exec: exec, Services: when}, "a+:", b)
+			if stopFirst {
+				w.change("a", func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 80, Published: "8080"}} })
+			}
+			w.mustUp()
+			was := map[string]string{"a": w.container("a").ID, "b": w.container("b").ID}
+			for name := range was {
+				w.change(name, func(s *types.ServiceConfig) { s.Restart = "always" })
+			}
+			fails.Store(true)
+			res, err := w.up(w.ctx, func(r *deploy.UpRequest) { r.Timeout = 500 * time.Millisecond })
+			wantUpdateError(t, err, "b", "was not ready after 500ms")
+			if err := res.Undo(w.ctx); err != nil {
+				t.Fatal(err)
+			}
+			for name, id := range was {
+				if c := w.container(name); c.ID != id || c.State != plan.Running || len(w.observe().Containers) != 2 {
+					t.Errorf("%s, stop first %v: %s is %s (%s), was %s", b, stopFirst, name, c.ID, c.State, id)
+				}
+			}
+		}
+	}
+}
+
+// TestRollbackOfReplicas: replicas that were replaced before a later one fails
+// stay, and that is told.
+func TestRollbackOfReplicas(t *testing.T) {
+	var fails atomic.Bool
+	exec := func(e enginetest.Exec) int {
+		if fails.Load() && strings.HasSuffix(e.Container, "_p-a-2") {
+			return 1
+		}
+		return 0
+	}
+	w := newWorld(t, enginetest.Options{Exec: exec, Services: map[string]enginetest.Behaviour{
+		"a": {Health: enginetest.HealthWhenAsked}, "b": {Health: enginetest.HealthWhenAsked},
+	}}, "a+:", "b+: a")
+	w.change("a", func(s *types.ServiceConfig) { s.SetScale(2) })
+	w.mustUp()
+	for _, name := range []string{"a", "b"} {
+		w.change(name, func(s *types.ServiceConfig) { s.Restart = "always" })
+	}
+	fails.Store(true)
+	res, err := w.up(w.ctx, func(r *deploy.UpRequest) { r.Timeout = 500 * time.Millisecond })
+	wantUpdateError(t, err, "a", "was not ready after 500ms")
+	if err := res.Undo(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if stays := res.Stays(); !slices.Equal(stays, []string{"p-a-1"}) {
+		t.Errorf("it tells of %q", stays)
+	}
+	now := map[string]string{}
+	for _, c := range w.observe().Containers {
+		now[c.Name] = c.ConfigHash
+	}
+	if want := map[string]string{"p-a-1": "hash-app:1always", "p-a-2": "hash-app:1", "p-b-1": "hash-app:1"}; !maps.Equal(now, want) {
+		t.Errorf("%v, want %v", now, want)
 	}
 }
 

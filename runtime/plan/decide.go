@@ -137,11 +137,34 @@ func (u *up) causeOf(s types.ServiceConfig, c *Container) string {
 		}
 		return "configuration changed"
 	}
+	if why := u.cutOff(s, c); why != "" {
+		return why
+	}
 	if id, ok := u.have.Images[ImageOf(u.want, s)]; ok && c.ImageID != "" && c.ImageID != id {
 		return "image changed under the same tag"
 	}
 	if was, is := c.ContentHash, u.Contents[s.Name]; was != "" && is != "" && was != is {
 		return "the content of a config or secret changed"
+	}
+	return ""
+}
+
+// cutOff says which of its networks a container isn't connected to, as somebody
+// has disconnected it or removed the network. Such a container reaches nobody,
+// or can't be started.
+func (u *up) cutOff(s types.ServiceConfig, c *Container) string {
+	if s.NetworkMode != "" {
+		return ""
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
+		name := u.want.Networks[key].Name
+		id, known := c.NetworkIDs[name]
+		switch {
+		case !slices.Contains(c.Networks, name):
+			return fmt.Sprintf("it isn't connected to network %s", name)
+		case known && !slices.ContainsFunc(u.have.Networks, func(n Network) bool { return n.ID == id }):
+			return fmt.Sprintf("the network %s that it was connected to was removed", name)
+		}
 	}
 	return ""
 }

@@ -60,6 +60,7 @@ const (
 	CreateVolume  Op = "create volume"
 	Create        Op = "create"
 	Start         Op = "start"
+	Unpause       Op = "unpause"
 	Ready         Op = "wait until ready"
 	Completed     Op = "wait until completed"
 	Stop          Op = "stop"

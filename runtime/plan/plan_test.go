@@ -120,6 +120,11 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 			return fmt.Errorf("wait for %s, which doesn't run", s.Name)
 		}
 		e.Containers[i].Health = Healthy
+	case Unpause:
+		if i < 0 || e.Containers[i].State != Paused {
+			return fmt.Errorf("unpause %s, which isn't paused", s.Name)
+		}
+		e.Containers[i].State, e.Containers[i].Health = Running, Starting
 	case Completed:
 		e.Containers[i].State = Exited
 	case Stop:
@@ -248,6 +253,11 @@ func changed(rnd *rand.Rand, p *types.Project, e *engine, round int) map[string]
 		}
 		p.Services[name] = s
 	}
+	for i, c := range e.Containers {
+		if c.State == Running && rnd.IntN(8) == 0 {
+			e.Containers[i].State, e.Containers[i].Health = Paused, ""
+		}
+	}
 	if rnd.IntN(6) == 0 {
 		n := p.Networks["default"]
 		n.Driver = fmt.Sprint("driver-", round)
@@ -292,6 +302,48 @@ func TestPlansConverge(t *testing.T) {
 		if len(e.Containers)+len(e.Networks)+len(e.Volumes) > 0 {
 			t.Fatalf("something is left: %+v", e.Observed)
 		}
+	}
+}
+
+// TestNoHalfUpdates: nothing that can't be taken back is done before all that is
+// new is ready.
+func TestNoHalfUpdates(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(11, 12))
+	for round := range 1000 {
+		p := randomProject(rnd)
+		single := 1
+		for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+			p.Services[name].Deploy.Replicas = &single
+		}
+		e := newEngine(p)
+		e.run(t, rnd, p, hashesOf(p), planUp(t, p, e.Observed, Options{Wait: true}), 1<<20)
+		for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+			if s := p.Services[name]; rnd.IntN(2) == 0 {
+				s.Image = fmt.Sprint("other:", round)
+				e.Images[s.Image] = "id-other"
+				p.Services[name] = s
+			}
+		}
+		update := planUp(t, p, e.Observed, Options{Wait: true})
+		waiting, started := map[string]bool{}, map[string]bool{}
+		for _, s := range update.Steps {
+			if s.Op == Ready {
+				waiting[s.Service] = true
+			}
+		}
+		e.seen = func(s Step) {
+			switch {
+			case s.Op == Ready:
+				delete(waiting, s.Service)
+			case s.Op == Start:
+				started[s.Service] = true
+			case s.Op == Remove, s.Op == Stop && started[s.Service]: // the successor runs: this one had to serve on
+				if len(waiting) > 0 {
+					t.Fatalf("step %d can't be taken back, and %v may still fail:\n%s", s.ID, waiting, update)
+				}
+			}
+		}
+		e.run(t, rnd, p, hashesOf(p), update, 1<<20)
 	}
 }
 
@@ -458,6 +510,23 @@ func TestGoldens(t *testing.T) {
 				s.Volumes = []types.ServiceVolumeConfig{{Type: types.VolumeTypeBind, Source: "/data", Target: "/data"}}
 			})
 			return planUp(t, replaced(p, "a", nil), running(base, nil), Options{Wait: true})
+		},
+		// b gets the port that a has, and comes after a.
+		"update-port-moves": func() Plan {
+			port := func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 80, Published: "80"}} }
+			p := replaced(replaced(base, "a", nil), "b", port)
+			return planUp(t, p, running(base, func(e *engine) {
+				container(e, "a").Ports = []Port{{Host: 80, Target: 80, Protocol: "tcp"}}
+			}), Options{Wait: true})
+		},
+		// What the file has no more has a port and a name that new ones want.
+		"orphans-in-the-way": func() Plan {
+			p := project("bus:", "new: bus+", "named:")
+			p = replaced(p, "new", func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 80, Published: "80"}} })
+			p = replaced(p, "named", func(s *types.ServiceConfig) { s.ContainerName = "p-b-1" })
+			return planUp(t, p, running(base, func(e *engine) {
+				container(e, "a").Ports = []Port{{Host: 80, Target: 80, Protocol: "tcp"}}
+			}), Options{Wait: true, RemoveOrphans: true})
 		},
 		"update-replicas": func() Plan {
 			return planUp(t, replaced(scaled, "a", nil), running(scaled, nil), Options{})

@@ -120,12 +120,7 @@ func (u *up) restart(s types.ServiceConfig, sl *slot, step Step) {
 // What is replaced start first serves on, so that nobody has to be gone before.
 func (u *up) stopOrder() {
 	u.linkOrder()
-	dependents := map[string][]string{}
-	for _, name := range u.order {
-		for dep := range u.want.Services[name].DependsOn {
-			dependents[dep] = append(dependents[dep], name)
-		}
-	}
+	dependents := u.dependents()
 	for _, name := range u.order {
 		for _, sl := range u.slots[name] {
 			if sl.stop == nil || sl.how == startFirst && sl.cause != "" && !sl.gone {
@@ -150,6 +145,17 @@ func (u *up) stopOrder() {
 			}
 		}
 	}
+}
+
+// dependents lists, for each service, those that depend on it.
+func (u *up) dependents() map[string][]string {
+	out := map[string][]string{}
+	for _, name := range u.order {
+		for dep := range u.want.Services[name].DependsOn {
+			out[dep] = append(out[dep], name)
+		}
+	}
+	return out
 }
 
 // FinalName is the name that a container has in the end: one that takes the

@@ -113,7 +113,7 @@ func (u *up) howFor(s types.ServiceConfig, old *Container) how {
 		order = s.Deploy.UpdateConfig.Order
 	}
 	switch {
-	case u.opts.NoStart, u.held(s), u.job(s.Name), u.shared[s.Name], order == "stop-first", alone(s):
+	case u.opts.NoStart, u.held(s), u.job(s.Name), u.shared[s.Name], order == "stop-first", alone(s), u.wantedElsewhere(s.Name, old):
 		return stopFirst
 	case order == "start-first":
 		return startFirst

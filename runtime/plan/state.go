@@ -36,14 +36,17 @@ type Container struct {
 	Changes   []string
 	DependsOn []Dependency
 	Networks  []string // names of those that it is attached to
-	Mounts    []Mount
-	TTY       bool     // known from an inspection only
-	Probe     []string // its health check, as an engine writes it; likewise
-	Labels    map[string]string
-	Ports     []Port
-	IPs       map[string]string // network name → address
-	Command   string
-	Created   time.Time
+	// NetworkIDs has the ids of those by their names, where they are known: one
+	// that was removed and made anew has another id.
+	NetworkIDs map[string]string
+	Mounts     []Mount
+	TTY        bool     // known from an inspection only
+	Probe      []string // its health check, as an engine writes it; likewise
+	Labels     map[string]string
+	Ports      []Port
+	IPs        map[string]string // network name → address
+	Command    string
+	Created    time.Time
 }
 
 // Mount is something that a container has mounted.

@@ -48,6 +48,7 @@ func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 		existing: map[string][]*Container{}, slots: map[string][]*slot{},
 		started: map[string][]*node{}, ready: map[string][]*node{}, completed: map[string][]*node{},
 		awaited: map[string]map[string]bool{}, disrupted: map[string]bool{}, taken: map[string]bool{}, shared: map[string]bool{},
+		claimed: map[string][]string{},
 	}
 	u.order = order(u.want)
 	for i := range have.Containers {
@@ -60,6 +61,9 @@ func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 	for _, name := range u.order {
 		for _, other := range containersOf(u.want.Services[name]) {
 			u.shared[other] = true
+		}
+		for _, what := range u.claims(u.want.Services[name]) {
+			u.claimed[what] = append(u.claimed[what], name)
 		}
 		for dep, d := range u.want.Services[name].DependsOn {
 			if u.awaited[dep] == nil {
@@ -80,7 +84,9 @@ func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 	for _, name := range u.order {
 		u.bringUp(u.want.Services[name])
 	}
+	u.makeRoom()
 	u.stopOrder()
+	u.noReturn()
 	var err error
 	u.plan.Steps, err = u.graph.steps()
 	return u.plan, err
@@ -104,8 +110,9 @@ type up struct {
 	unmake                    map[string]*node  // network or volume name → step that removes it
 	anew                      map[string]string // network or volume name → why it is made anew
 	started, ready, completed map[string][]*node
-	disrupted                 map[string]bool // services that stop for a while
-	shared                    map[string]bool // services that others share a container with
+	disrupted                 map[string]bool     // services that stop for a while
+	shared                    map[string]bool     // services that others share a container with
+	claimed                   map[string][]string // host ports and addresses → services that are to have them
 	// awaited has, for a service, the conditions that others have for it, and
 	// whether one of them can't do without.
 	awaited map[string]map[string]bool
@@ -177,6 +184,10 @@ func (u *up) container(s types.ServiceConfig, sl *slot) {
 			u.restart(s, sl, step)
 		case sl.create != nil:
 			sl.start = u.startStep(s, sl, step)
+		case sl.old.State == Paused:
+			step.Op, step.Cause = Unpause, "it is paused"
+			sl.start = u.graph.add(step)
+			u.started[s.Name] = append(u.started[s.Name], sl.start)
 		case !sl.old.running() && !u.finished(s, sl.old):
 			step.Cause = "it is " + string(sl.old.State)
 			if sl.old.State == Exited {
