@@ -18,7 +18,8 @@ const maxWait = 10 * time.Minute
 // extend the deadlines of their own request.
 func (h *host) newServer() *http.Server {
 	return &http.Server{
-		Handler:           h.mux(),
+		Handler:           h.closing(h.mux()),
+		ConnState:         h.connState,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
