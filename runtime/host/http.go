@@ -119,7 +119,10 @@ func (h *host) drained(w http.ResponseWriter, r *http.Request) {
 	}
 	left, err := bus.AwaitEmpty(r.Context(), h.bus, wait, true)
 	if err != nil {
-		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"error": err.Error()})
+		if r.Context().Err() == nil {
+			h.log.Warn("the bus doesn't say what waits", "error", h.secrets.Redact(err.Error()))
+		}
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"error": "the message bus can't say what waits: the log has the reason"})
 		return
 	}
 	name, _ := os.Hostname() // empty where there is none
