@@ -244,7 +244,7 @@ func (r *running) takes(target string) error {
 	slices.Sort(names)
 	switch {
 	case len(names) == 0:
-		return &configError{fmt.Errorf("project %q isn't running", r.name), "`ww compose up -d` starts it"}
+		return busNotRunning(fmt.Sprintf("nothing of project %q is", r.name))
 	case found == nil:
 		return &usageError{fmt.Errorf("there is no component %q in %s", target, r.name),
 			suggestion(target, names, "there are: "+strings.Join(slices.Compact(names), ", "))}

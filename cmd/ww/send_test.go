@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/plan"
 )
 
 // What is answered twice, since it was asked twice, is printed once.
@@ -82,4 +84,25 @@ func TestSendFate(t *testing.T) {
 	if got := w.printed(); got != "2\n" {
 		t.Errorf("it prints %q", got)
 	}
+}
+
+// A component that is being replaced takes messages, one that has ended doesn't.
+func TestTakes(t *testing.T) {
+	w := newWorld(t)
+	c := func(component, kind string, state plan.State) plan.Container {
+		return plan.Container{Service: component, State: state, Status: string(state) + " (1)",
+			Labels: map[string]string{deploy.LabelComponent: component, deploy.LabelKind: kind}}
+	}
+	takes := func(target string, cs ...plan.Container) error {
+		return (&running{name: "demo", have: plan.Observed{Containers: cs}}).takes(target)
+	}
+	old, fresh := c("greet", "core", plan.Exited), c("greet", "core", plan.Created)
+	w.must(takes("greet", old, c("greet", "core", plan.Running)))
+	w.must(takes("greet", fresh, old))
+	w.fails(takes("greet", old), exitComponent, "greet isn't running: exited (1)", "logs greet")
+	w.fails(takes("greet", fresh), exitComponent, "greet isn't running: created (1)")
+	w.fails(takes("greet"), exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyBus)
+	w.fails(takes("greeet", old), exitUsage, "no component", `did you mean "greet"`)
+	w.fails(takes("in", c("in", "input", plan.Running)), exitUsage, "in is an input")
+	w.fails(takes("db", c("db", "container", plan.Running), old), exitUsage, "no component")
 }
