@@ -1,12 +1,14 @@
 package dockerx
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,16 +96,16 @@ func happening(m events.Message) Happening {
 
 // AwaitStops waits until containers that were told to stop, at since or later,
 // and haven't, have stopped: whoever asked for it may not be there any more, and
-// until then they look as if they ran. An engine remembers its last 256 events
-// only.
+// until then they look as if they ran. Other signals than KILL and the one that
+// stops a container are no matter. An engine remembers its last 256 events only.
 func (e *Engine) AwaitStops(ctx context.Context, project string, since time.Time) error {
-	stopping := map[string]bool{}
+	stopping := map[string][]int{} // signals
 	from := since.Truncate(time.Second)
 	until := time.Now().Add(500 * time.Millisecond) // the last call may not have got far
 	err := e.Journal(ctx, project, from.Format(time.RFC3339Nano), until.Format(time.RFC3339Nano), func(h Happening) error {
 		switch h.Action {
 		case "kill":
-			stopping[h.Container] = true
+			stopping[h.Container] = append(stopping[h.Container], signalNumber(h.Attributes["signal"]))
 		case "die", "start", "destroy":
 			delete(stopping, h.Container)
 		}
@@ -113,8 +115,33 @@ func (e *Engine) AwaitStops(ctx context.Context, project string, since time.Time
 		return err
 	}
 	stops, ctx := errgroup.WithContext(ctx)
-	for id := range stopping {
-		stops.Go(func() error { return e.Stop(ctx, id, nil) })
+	for id, got := range stopping {
+		stops.Go(func() error {
+			if told, err := e.toldToStop(ctx, id, got); err != nil || !told {
+				return err
+			}
+			return e.Stop(ctx, id, nil)
+		})
 	}
 	return stops.Wait()
+}
+
+// toldToStop reports whether one of the signals that a container got has it
+// stop. 0 is one that the engine didn't name.
+func (e *Engine) toldToStop(ctx context.Context, id string, got []int) (bool, error) {
+	if slices.Contains(got, sigKill) || slices.Contains(got, 0) {
+		return true, nil
+	}
+	told := false
+	err := e.call(ctx, "inspect container "+id, func(c *client.Client) error {
+		r, err := c.ContainerInspect(ctx, id)
+		if err != nil {
+			return gone(err)
+		}
+		if r.Config != nil {
+			told = slices.Contains(got, signalNumber(cmp.Or(r.Config.StopSignal, "TERM")))
+		}
+		return nil
+	})
+	return told, err
 }

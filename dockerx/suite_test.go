@@ -83,11 +83,17 @@ func TestStopWithGrace(t *testing.T) {
 }
 
 // TestAwaitStops: a container that is being stopped for somebody who is gone is
-// waited for, one that got a signal and started again, or runs, isn't touched.
+// waited for, one that got another signal, or started again, or runs, isn't touched.
 func TestAwaitStops(t *testing.T) {
 	eachEngine(t, func(t *testing.T, h *harness) {
 		begin := time.Now().Add(-time.Second)
 		runs, again := h.started(h.service("runs", "run")), h.started(h.service("again", "run"))
+		told := h.service("told", "run")
+		told.StopSignal = "SIGQUIT"
+		signalled := h.started(told)
+		if err := errors.Join(h.Kill(h.ctx, runs, "WINCH"), h.Kill(h.ctx, signalled, "SIGWINCH"), h.Kill(h.ctx, runs, "URG")); err != nil {
+			t.Fatal(err)
+		}
 		if err := errors.Join(h.Stop(h.ctx, again, nil), h.Start(h.ctx, again)); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +111,7 @@ func TestAwaitStops(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range h.observe().Containers {
-			if want := map[string]plan.State{runs: plan.Running, again: plan.Running, stopping: plan.Exited}[c.ID]; c.State != want {
+			if want := map[string]plan.State{runs: plan.Running, signalled: plan.Running, again: plan.Running, stopping: plan.Exited}[c.ID]; c.State != want {
 				t.Errorf("%s is %s, want %s", c.Name, c.State, want)
 			}
 		}

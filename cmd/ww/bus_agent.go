@@ -39,6 +39,7 @@ type operation string
 
 const (
 	opStats    operation = "stats"
+	opAsk      operation = "ask"
 	opTail     operation = "tail"
 	opList     operation = "list"
 	opShow     operation = "show"
@@ -54,7 +55,7 @@ const (
 // now on, a note for the person who asked, or the error that ended it all.
 type result struct {
 	Item  json.RawMessage `json:"item,omitempty"`
-	Ready bool            `json:"ready,omitempty"`
+	Ready bool            `json:"ready,omitempty"` // of what is asked: that the bus has it
 	Note  string          `json:"note,omitempty"`
 	// Progress is how far an order is that takes its time, where it was asked
 	// for.
@@ -138,6 +139,8 @@ func (a *agent) do(ctx context.Context, o order) error {
 	switch o.Op {
 	case opStats:
 		return a.stats(ctx, o)
+	case opAsk:
+		return a.ask(ctx, o)
 	case opTail:
 		return a.tail(ctx, o)
 	case opList, opShow, opRequeue, opDiscard:

@@ -23,8 +23,13 @@ const remedyBus = "`ww compose up -d` starts it, and what waits on it is kept; `
 
 // busNotRunning is the error of a bus that has no running container.
 func busNotRunning(why string) error {
-	return &answerError{model.BusService + " isn't running: " + why, remedyBus}
+	return &busError{&answerError{model.BusService + " isn't running: " + why, remedyBus}}
 }
+
+// busError is the error of a bus that isn't there.
+type busError struct{ *answerError }
+
+func (e *busError) Unwrap() error { return e.answerError }
 
 // labelDependsOn lists the services that a container needs.
 const labelDependsOn = "com.docker.compose.depends_on"
@@ -80,7 +85,7 @@ func (r *remote) away(ctx context.Context, detail string) error {
 	if err := r.gone(ctx); err != nil {
 		return err
 	}
-	return &answerError{model.BusService + " can't be used: " + harmless(detail), remedyBus}
+	return &busError{&answerError{model.BusService + " can't be used: " + harmless(detail), remedyBus}}
 }
 
 // awayError is how the inner half says that the bus isn't there.

@@ -284,12 +284,10 @@ const progressEvery = 500 * time.Millisecond
 func (t *tool) changeAllDead(ctx context.Context, r *remote, o order, done string) ([]changed, error) {
 	shown := false
 	if r.progress == nil && isTerminal(t.err) {
-		with := *r
-		with.progress = func(p progressOf) {
+		r.progress = func(p progressOf) {
 			shown = true
 			fmt.Fprintf(t.err, "\r\x1b[K%s: %d of %d %s; Ctrl-C ends it", harmless(p.Component), p.Done, p.Total, done)
 		}
-		r = &with
 	}
 	if r.progress != nil {
 		o.Every = progressEvery

@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/runtime/bus"
-	"woodwork.dev/ww/runtime/host"
 )
 
 func (t *tool) busPublishCommand() *cli.Command {
@@ -45,7 +44,7 @@ func (t *tool) busPublishCommand() *cli.Command {
 
 // message makes the message that a command line describes.
 func (t *tool) message(args []string, topic string, isJSON bool) (*bus.Message, error) {
-	m := &bus.Message{ID: bus.NewID(), SessionID: bus.NewID(), Sender: "cli", TraceParent: host.NewTrace()}
+	m := new(newMessage("", "", nil))
 	const way = "ww bus publish COMPONENT|--topic TOPIC [TEXT|-]"
 	switch {
 	case topic != "":
@@ -56,7 +55,7 @@ func (t *tool) message(args []string, topic string, isJSON bool) (*bus.Message, 
 	case len(args) == 0:
 		return nil, &usageError{errors.New("name the component or the topic that gets the message"), way}
 	default:
-		m.Pattern, m.Type, m.Target = bus.PointToPoint, "input", args[0]
+		m.Target = args[0]
 		args = args[1:]
 	}
 	payload, err := t.payload(args, isJSON)
@@ -136,6 +135,11 @@ func (t *tool) publish(ctx context.Context, r *remote, m *bus.Message, force, as
 	if err != nil {
 		return err
 	}
+	return r.wasted(m, p)
+}
+
+// wasted tells of a message that came to nothing.
+func (r *remote) wasted(m *bus.Message, p published) error {
 	if p.Dropped {
 		r.note(fmt.Sprintf("nobody subscribes to the topic %q: the message is dropped", m.Type))
 	}

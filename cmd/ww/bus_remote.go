@@ -8,11 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"woodwork.dev/ww/dockerx"
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
@@ -37,6 +40,10 @@ type remote struct {
 	progress func(progressOf) // may be nil
 	// trouble says why the project's bus doesn't run; "" if it does. May be nil.
 	trouble func(context.Context) string
+	// again turns to another container, once the one that is gone through has
+	// ended; its error says why there is none. May be nil.
+	again  func(context.Context) error
+	handed atomic.Bool // an order was
 }
 
 // onBus calls f with the bus of the project that the command line means.
@@ -56,11 +63,13 @@ func (t *tool) reach(ctx context.Context, c *cli.Context) (r *remote, leave func
 	if err != nil {
 		return nil, nil, err
 	}
-	door, known, err := project.door()
+	door, known, err := project.door(nil)
 	if err != nil {
 		return nil, nil, errors.Join(err, project.engine.Close())
 	}
-	return t.through(project, door, known), func() { _ = project.engine.Close() }, nil // nothing is left to be said on it
+	r = t.through(project, door, known)
+	r.again = r.anotherWay(project, door)
+	return r, func() { _ = project.engine.Close() }, nil // nothing is left to be said on it
 }
 
 // through is the bus as it is seen from inside a container.
@@ -68,15 +77,26 @@ func (t *tool) through(r *running, door plan.Container, known []string) *remote 
 	return &remote{
 		name: door.Name, known: known, hard: t.cleanup(), trouble: r.trouble,
 		note: func(s string) { fmt.Fprintln(t.err, "note:", harmless(s)) },
-		run: func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
-			return r.engine.Exec(ctx, door.ID, deploy.ExecSpec{Cmd: []string{"/ww", "bus-agent"}, Stdin: stdin, Stdout: stdout, Stderr: stderr})
-		},
+		run:  agentIn(r.engine, door.ID),
+	}
+}
+
+// agentIn runs the inner half in a container.
+func agentIn(e *dockerx.Engine, id string) func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	return func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+		return e.Exec(ctx, id, deploy.ExecSpec{Cmd: []string{"/ww", "bus-agent"}, Stdin: stdin, Stdout: stdout, Stderr: stderr})
 	}
 }
 
 // door finds a running component to look at the bus through, a healthy one if
-// there is one, and the names of all.
-func (r *running) door() (plan.Container, []string, error) {
+// there is one, and the names of all. Those that were tried in vain come last.
+func (r *running) door(tried map[string]int) (plan.Container, []string, error) {
+	better := func(c, than *plan.Container) bool {
+		if than == nil || tried[c.ID] != tried[than.ID] {
+			return than == nil || tried[c.ID] < tried[than.ID]
+		}
+		return than.Health != plan.Healthy && c.Health == plan.Healthy
+	}
 	var known []string
 	var found *plan.Container
 	if why := busTrouble(r.have.Containers); why != "" {
@@ -89,7 +109,7 @@ func (r *running) door() (plan.Container, []string, error) {
 			continue
 		}
 		known = append(known, name)
-		if c.State == plan.Running && (found == nil || found.Health != plan.Healthy && c.Health == plan.Healthy) {
+		if c.State == plan.Running && better(c, found) {
 			found = c
 		}
 	}
@@ -107,7 +127,37 @@ func (r *running) door() (plan.Container, []string, error) {
 
 // do has an order done and calls each for every item. When ctx ends, or each
 // fails, the other side is told by the end of its input, and is waited for.
+// Where what it goes through ends first, and there is another way, an order that
+// may be repeated is. What is asked then answers anew from its beginning.
 func (r *remote) do(ctx context.Context, o order, each func(json.RawMessage) error) error {
+	some := false
+	noting := func(item json.RawMessage) error {
+		some = true
+		return each(item)
+	}
+	for {
+		err := r.try(ctx, o, noting)
+		var cut *cutError
+		if !errors.As(err, &cut) || ctx.Err() != nil {
+			return err
+		}
+		if r.again != nil && (o.Op == opAsk || !some && slices.Contains(repeatable, o.Op)) {
+			other := r.again(ctx)
+			if other == nil {
+				continue
+			}
+			err = fmt.Errorf("%w; %w", err, other)
+		}
+		// It may be the whole system that went down.
+		if gone := r.gone(ctx); gone != nil {
+			return gone
+		}
+		return err
+	}
+}
+
+// try is do with what there is.
+func (r *remote) try(ctx context.Context, o order, each func(json.RawMessage) error) error {
 	o.Known = r.known
 	line, err := jsonLine(o)
 	if err != nil {
@@ -128,7 +178,7 @@ func (r *remote) do(ctx context.Context, o order, each func(json.RawMessage) err
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		code, failed = r.run(process, io.MultiReader(bytes.NewReader(line), hear), stdout, &stderr)
+		code, failed = r.run(process, io.MultiReader(&handing{bytes.NewReader(line), &r.handed}, hear), stdout, &stderr)
 		stdout.Close()
 	}()
 	heard := r.read(ctx, out, each)
@@ -136,11 +186,6 @@ func (r *remote) do(ctx context.Context, o order, each func(json.RawMessage) err
 	out.Close()
 	<-done
 	switch {
-	case ctx.Err() == nil && heard == nil && (failed != nil || code != 0):
-		// It may be the whole system that went down.
-		if gone := r.gone(ctx); gone != nil {
-			return gone
-		}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		if gone := r.gone(ctx); gone != nil {
 			return gone
@@ -150,15 +195,12 @@ func (r *remote) do(ctx context.Context, o order, each func(json.RawMessage) err
 		return ctx.Err()
 	case heard != nil:
 		return heard
-	}
-	switch {
 	case failed != nil:
-		return failed
+		return r.cutBy(failed)
 	case code == exitUsage:
 		return &configError{fmt.Errorf("the ww in %s can't look into the bus", r.name), remedyOld}
 	case code != 0:
-		return &answerError{fmt.Sprintf("looking into the bus through %s failed (exit code %d): %s", r.name, code, stderr.text()),
-			"`ww compose ps` tells whether it is still running"}
+		return &cutError{&answerError{fmt.Sprintf("looking into the bus through %s failed (exit code %d): %s", r.name, code, stderr.text()), remedyCut}}
 	}
 	return nil
 }
@@ -186,7 +228,8 @@ func (r *remote) read(ctx context.Context, out io.Reader, each func(json.RawMess
 	for sc.Scan() {
 		var res result
 		if err := json.Unmarshal(sc.Bytes(), &res); err != nil {
-			return fmt.Errorf("%s answers what isn't JSON: %s", r.name, harmless(string(sc.Bytes()[:min(len(sc.Bytes()), 500)])))
+			// It may be the engine that says why the command can't be run.
+			return &cutError{fmt.Errorf("%s answers what isn't JSON: %s", r.name, harmless(string(sc.Bytes()[:min(len(sc.Bytes()), 500)])))}
 		}
 		switch {
 		case res.Away && ctx.Err() == nil:

@@ -210,7 +210,7 @@ func TestDoor(t *testing.T) {
 	foreign := c("db", "db", "backing", plan.Running, plan.Healthy)
 	foreign.Labels[deploy.LabelKind] = "container"
 	door := func(cs ...plan.Container) (plan.Container, []string, error) {
-		return (&running{name: "demo", have: plan.Observed{Containers: cs}}).door()
+		return (&running{name: "demo", have: plan.Observed{Containers: cs}}).door(nil)
 	}
 	got, known, err := door(redis, down, foreign, once, sick, fine)
 	if err != nil || got.Name != "c" || strings.Join(known, " ") != "a b c" {

@@ -27,20 +27,22 @@ func (t *tool) chatCommand() *cli.Command {
 		ArgsUsage: "[COMPONENT]",
 		Flags:     append(append(flags, projectFlags(true)...), engineFlags()...),
 		Action: func(c *cli.Context) error {
-			r, err := t.find(c.Context, c)
-			if err != nil {
-				return err
-			}
-			defer r.engine.Close()
 			target := c.Args().First()
 			if target == "" {
-				if target, err = r.entrance(); err != nil {
+				r, err := t.find(c.Context, c)
+				if err != nil {
+					return err
+				}
+				target, err = r.entrance()
+				if err = errors.Join(err, r.engine.Close()); err != nil {
 					return err
 				}
 			}
-			if _, err := r.gateway(target); err != nil {
+			r, leave, err := t.speak(c.Context, c, target)
+			if err != nil {
 				return err
 			}
+			defer leave()
 			session := c.String("session")
 			if session == "" {
 				session = bus.NewID()
@@ -68,10 +70,10 @@ func (r *running) entrance() (string, error) {
 	return "", &usageError{err, "name one: ww chat COMPONENT"}
 }
 
-func (t *tool) chat(ctx context.Context, r *running, target, session string, timeout time.Duration) error {
+func (t *tool) chat(ctx context.Context, r *remote, target, session string, timeout time.Duration) error {
 	interactive := isTerminal(t.in)
 	if interactive {
-		fmt.Fprintf(t.err, "talking to %s of %s; Ctrl-D ends\n", target, r.name)
+		fmt.Fprintf(t.err, "talking to %s; Ctrl-D ends\n", target)
 	}
 	lines, failed := t.lines(ctx)
 	for {
@@ -96,7 +98,7 @@ func (t *tool) chat(ctx context.Context, r *running, target, session string, tim
 			return err
 		}
 		each, cancel := context.WithTimeout(ctx, timeout)
-		err = r.send(each, target, request{Session: session, Payload: payload}, t.printAnswer)
+		err = r.send(each, newMessage(target, session, payload), t.printAnswer)
 		cancel()
 		var component *answerError
 		switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -131,15 +130,13 @@ func checkBus(ctx context.Context, p *patient) []finding {
 	if !components {
 		return nil // nothing of ours runs, which another check says
 	}
-	door, known, err := r.door()
+	door, known, err := r.door(nil)
 	if err != nil {
 		return []finding{fromError(err)}
 	}
 	bus := &remote{
 		name: door.Name, known: known, hard: ctx, note: func(string) {},
-		run: func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
-			return e.Exec(ctx, door.ID, deploy.ExecSpec{Cmd: []string{"/ww", "bus-agent"}, Stdin: stdin, Stdout: stdout, Stderr: stderr})
-		},
+		run: agentIn(e, door.ID),
 	}
 	l, err := only[look](ctx, bus, order{Op: opStats})
 	if err != nil {

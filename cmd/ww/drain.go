@@ -46,7 +46,7 @@ func (t *tool) newDrain(r *running, budget time.Duration) *drainer {
 	inside.have.Containers = slices.DeleteFunc(slices.Clone(r.have.Containers), func(c plan.Container) bool {
 		return c.Labels[deploy.LabelPhase] == string(model.PhaseIngress)
 	})
-	door, known, err := inside.door()
+	door, known, err := inside.door(nil)
 	if err != nil {
 		return nil
 	}

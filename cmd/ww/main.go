@@ -19,7 +19,7 @@ type tool struct {
 	out, err io.Writer
 	console  *console
 	signals  *signals
-	streamed bool // pieces of the answer under way have been printed
+	streamed string // what has been printed of the answer under way
 }
 
 // run is the program: it does what args say and returns the exit code.
@@ -56,7 +56,7 @@ func (t *tool) app() *cli.App {
 			t.busCommand(), t.traceCommand(), t.servicesCommand(),
 			t.checkCommand(), t.fmtCommand(), t.graphCommand(), t.doctorCommand(),
 			t.helpCommand(), t.completionCommand(), t.completeCommand(), t.manCommand(),
-			t.componentCommand(), t.healthCommand(), t.requestCommand(), t.busAgentCommand(),
+			t.componentCommand(), t.healthCommand(), t.busAgentCommand(),
 		},
 		// Exit codes are mapped in one place: report.
 		ExitErrHandler: func(*cli.Context, error) {},

@@ -1,8 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,9 +15,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/host"
 	"woodwork.dev/ww/runtime/plan"
 )
 
@@ -42,18 +41,26 @@ func (t *tool) sendCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			r, err := t.find(c.Context, c)
+			r, leave, err := t.speak(c.Context, c, c.Args().First())
 			if err != nil {
 				return err
 			}
-			defer r.engine.Close()
+			defer leave()
 			ctx, cancel := context.WithTimeout(c.Context, durationOf(c, "timeout"))
 			defer cancel()
 			answer := t.printAnswer
 			if c.Bool("json") {
 				answer = t.printAnswerJSON
 			}
-			return r.send(ctx, c.Args().First(), request{Session: c.String("session"), Payload: payload, NoWait: c.Bool("no-wait")}, answer)
+			m := newMessage(c.Args().First(), c.String("session"), payload)
+			if !c.Bool("no-wait") {
+				return r.send(ctx, m, answer)
+			}
+			p, err := only[published](ctx, r, order{Op: opPublish, Message: &m, Force: true})
+			if err != nil {
+				return err
+			}
+			return errors.Join(answer(reply{MessageID: p.MessageID, SessionID: p.SessionID}), r.wasted(&m, p))
 		},
 	}
 }
@@ -90,119 +97,168 @@ func (t *tool) payload(args []string, isJSON bool) (json.RawMessage, error) {
 	return json.RawMessage(text), nil
 }
 
-// request is what goes into the container, reply what comes out, a line each.
-type (
-	request struct {
-		Target  string          `json:"target"`
-		Session string          `json:"session,omitempty"`
-		Payload json.RawMessage `json:"payload"`
-		NoWait  bool            `json:"no_wait,omitempty"`
-	}
-	reply struct {
-		Chunk     json.RawMessage `json:"chunk,omitempty"`
-		Answer    json.RawMessage `json:"answer,omitempty"`
-		Error     string          `json:"error,omitempty"`
-		MessageID string          `json:"message_id,omitempty"`
-		SessionID string          `json:"session_id,omitempty"`
-		Component string          `json:"component,omitempty"`
-	}
-)
-
-// send puts a message on the bus of a running system, from inside one of its
-// containers: the bus needs no open port for that.
-func (r *running) send(ctx context.Context, target string, req request, on func(reply) error) error {
-	via, err := r.gateway(target)
-	if err != nil {
-		return err
-	}
-	req.Target = target
-	in, err := json.Marshal(req)
-	if err != nil {
-		return err
-	}
-	pr, pw := io.Pipe()
-	var stderr bytes.Buffer
-	type result struct {
-		code int
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		code, err := r.engine.Exec(ctx, via.ID, deploy.ExecSpec{Cmd: []string{"/ww", "request"}, Stdin: bytes.NewReader(append(in, '\n')), Stdout: pw, Stderr: &stderr})
-		pw.CloseWithError(errors.Join(err, io.EOF))
-		done <- result{code, err}
-	}()
-	readErr := readReplies(pr, on)
-	_ = pr.CloseWithError(io.ErrClosedPipe) // lets the other side end when reading stopped early
-	res := <-done
-	switch {
-	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return &timeoutError{target + " hasn't answered in time", "`ww compose logs " + target + "` tells what it is doing; --timeout waits longer"}
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case readErr != nil:
-		return readErr
-	case res.err != nil:
-		return res.err
-	case res.code != 0:
-		return &answerError{fmt.Sprintf("sending through %s failed: %s", via.Name, oneLine(strings.TrimSpace(stderr.String()))), "`ww compose logs " + via.Service + "` tells more"}
-	}
-	return nil
+// reply is what is told of an answer.
+type reply struct {
+	Chunk     json.RawMessage `json:"chunk,omitempty"`
+	Answer    json.RawMessage `json:"answer,omitempty"`
+	Error     string          `json:"error,omitempty"`
+	MessageID string          `json:"message_id,omitempty"`
+	SessionID string          `json:"session_id,omitempty"`
+	Component string          `json:"component,omitempty"`
 }
 
-func readReplies(r io.Reader, on func(reply) error) error {
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, 2*bus.MaxMessageBytes)
-	for sc.Scan() {
-		var rep reply
-		if err := json.Unmarshal(sc.Bytes(), &rep); err != nil {
-			return &answerError{"no answer, but: " + harmless(string(sc.Bytes()[:min(len(sc.Bytes()), 500)])), "the component's ww may be another version: `ww compose up -d` replaces it"}
+// newMessage is a message from a person, in a new session unless one is named.
+// Its id is made here, so that it stays the same whichever way it goes.
+func newMessage(target, session string, payload json.RawMessage) bus.Message {
+	return bus.Message{
+		ID: bus.NewID(), SessionID: cmp.Or(session, bus.NewID()), Type: "input", Payload: payload, Sender: "cli", Target: target,
+		Pattern: bus.PointToPoint, TraceParent: host.NewTrace(),
+	}
+}
+
+// ask is the inner half: it answers with the messages that are the answer.
+func (a *agent) ask(ctx context.Context, o order) error {
+	if o.Message == nil {
+		return errors.New("there is no message to send")
+	}
+	replies, err := a.bus.Request(ctx, *o.Message)
+	if err != nil {
+		return err
+	}
+	defer replies.Close()
+	if err := a.out.Encode(result{Ready: true}); err != nil { // the bus has it
+		return err
+	}
+	for {
+		m, err := replies.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-		if err := on(rep); err != nil {
+		if err = a.items(err, m); err != nil {
 			return err
 		}
 	}
-	return nil // what ended the stream is told by the command's result
 }
 
-// gateway finds a running component to send through, and makes sure that the
-// target is one.
-func (r *running) gateway(target string) (plan.Container, error) {
+// errAnswered ends an order before its other side does.
+var errAnswered = errors.New("the answer is whole")
+
+// send puts a message on the bus of a running system, and calls on for what
+// comes back, each piece once. Where the container that it goes through ends
+// meanwhile, as in an update, it asks again through another one, for the same
+// message: that is handled once.
+func (r *remote) send(ctx context.Context, m bus.Message, on func(reply) error) error {
+	m.ReplyTo = bus.InboxName(bus.NewID(), m.ID)
+	accepted := false
+	seen := map[string]bool{}
+	r.ready = func() { accepted = true }
+	err := r.do(ctx, order{Op: opAsk, Message: &m}, parsed(func(got bus.Message) error {
+		if seen[got.ID] {
+			return nil
+		}
+		seen[got.ID] = true
+		rep := reply{MessageID: m.ID, SessionID: m.SessionID, Component: got.Sender, Error: got.Error}
+		switch {
+		case got.Error != "":
+		case got.Chunk():
+			rep.Chunk = got.Payload
+		default:
+			rep.Answer = got.Payload
+		}
+		if err := on(rep); err != nil || got.Chunk() {
+			return err
+		}
+		return errAnswered
+	}))
+	var late *timeoutError
+	var cut *cutError
+	var away *busError
+	switch {
+	case errors.Is(err, errAnswered):
+		return nil
+	case err == nil:
+		return &answerError{m.Target + " ended without an answer", "`ww trace " + m.SessionID + "` tells what became of the message"}
+	case errors.As(err, &late) && ctx.Err() != nil:
+		late = &timeoutError{m.Target + " hasn't answered in time", "`ww compose logs " + m.Target + "` tells what it is doing; --timeout waits longer"}
+		return r.withFate(late, &m, accepted)
+	case errors.As(err, &cut), errors.As(err, &away):
+		return r.withFate(err, &m, accepted)
+	}
+	return err
+}
+
+// withFate adds to an error what is known of a message that has no answer.
+func (r *remote) withFate(err error, m *bus.Message, accepted bool) error {
+	switch {
+	case accepted:
+		return fmt.Errorf("%w; the bus has the message: %s handles it all the same, and `ww trace %s` tells", err, m.Target, m.SessionID)
+	case r.handed.Load():
+		return fmt.Errorf("%w; the message may have been accepted: `ww trace %s` tells", err, m.SessionID)
+	}
+	return fmt.Errorf("%w; the message was not sent", err)
+}
+
+// speak finds a way to the bus for what is sent to a component, and makes sure
+// that it is one that takes messages.
+func (t *tool) speak(ctx context.Context, c *cli.Context, target string) (*remote, func(), error) {
+	r, err := t.find(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	var door plan.Container
+	known, err := []string(nil), r.takes(target)
+	if err == nil {
+		door, known, err = r.door(nil)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, r.engine.Close())
+	}
+	w := t.through(r, door, known)
+	w.again = w.anotherWay(r, door)
+	return w, func() { _ = r.engine.Close() }, nil // nothing is left to be said on it
+}
+
+// takes says why a component can't be sent to.
+func (r *running) takes(target string) error {
 	var names []string
 	var found, down *plan.Container
+	coming := false
 	for i := range r.have.Containers {
 		c := &r.have.Containers[i]
 		name := c.Labels[deploy.LabelComponent]
-		if c.Labels[deploy.LabelPhase] == string(model.PhaseBus) && c.State != plan.Running {
-			down = c
-		}
 		if name == "" || c.OneOff || c.Labels[deploy.LabelKind] == "container" {
 			continue
 		}
 		names = append(names, name)
-		if name == target && (found == nil || c.State == plan.Running) {
+		if name != target {
+			continue
+		}
+		if found == nil || c.State == plan.Running {
 			found = c
 		}
+		if c.State != plan.Created {
+			down = c
+		}
+		coming = coming || c.State == plan.Created
 	}
 	slices.Sort(names)
 	switch {
 	case len(names) == 0:
-		return plan.Container{}, &configError{fmt.Errorf("project %q isn't running", r.name), "`ww compose up -d` starts it"}
+		return busNotRunning(fmt.Sprintf("nothing of project %q is", r.name))
 	case found == nil:
-		return plan.Container{}, &usageError{fmt.Errorf("there is no component %q in %s", target, r.name),
+		return &usageError{fmt.Errorf("there is no component %q in %s", target, r.name),
 			suggestion(target, names, "there are: "+strings.Join(slices.Compact(names), ", "))}
 	case found.Labels[deploy.LabelKind] == "input":
-		return plan.Container{}, notForInputs(found)
-	case found.State != plan.Running:
-		down = found
+		return notForInputs(found)
+	case found.State == plan.Running:
+		return nil
+	case down != nil && coming:
+		return nil // it is being replaced: its messages wait for the new one
 	}
-	if down != nil {
-		return plan.Container{}, &answerError{
-			fmt.Sprintf("%s isn't running: %s", down.Service, strings.ToLower(down.Status)),
-			"`ww compose up -d` starts it; `ww compose logs " + down.Service + "` tells why it ended",
-		}
+	return &answerError{
+		fmt.Sprintf("%s isn't running: %s", found.Service, strings.ToLower(found.Status)),
+		"`ww compose up -d` starts it; `ww compose logs " + found.Service + "` tells why it ended",
 	}
-	return *found, nil
 }
 
 // notForInputs says where to send what an input would hand on.
@@ -225,17 +281,21 @@ func notForInputs(c *plan.Container) error {
 func (t *tool) printAnswer(rep reply) error {
 	switch {
 	case rep.Error != "":
+		t.streamed = ""
 		return &answerError{rep.Component + " failed: " + rep.Error, "`ww compose logs " + rep.Component + "` tells more"}
 	case rep.Chunk != nil:
-		t.streamed = true
-		_, err := io.WriteString(t.out, plainText(rep.Chunk))
+		text := plainText(rep.Chunk)
+		t.streamed += text
+		_, err := io.WriteString(t.out, text)
 		return err
 	case rep.Answer != nil:
 		text := plainText(rep.Answer)
-		if t.streamed {
-			text = "" // its pieces have been printed
+		if rest, ok := strings.CutPrefix(text, t.streamed); ok {
+			text = rest // its pieces have been printed, but for some that were lost
+		} else {
+			text = ""
 		}
-		t.streamed = false
+		t.streamed = ""
 		_, err := io.WriteString(t.out, text+"\n")
 		return err
 	case rep.MessageID != "":

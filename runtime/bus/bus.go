@@ -44,6 +44,11 @@ type Bus interface {
 	// Request publishes m with a fresh inbox as its ReplyTo and returns the
 	// answers as they come: chunks first, the whole answer last. The stream
 	// ends with the first message that isn't a chunk. Close it when done.
+	//
+	// Where ReplyTo names an inbox already, as InboxName does, that one is used,
+	// and what comes to it is kept for minutes: whoever asks again with the same
+	// message, in another process since the first one died, has it handled once
+	// and gets the answer, of whose chunks some may be missing.
 	Request(ctx context.Context, m Message) (Replies, error)
 
 	// Gather keeps part under key and returns all parts that are there,

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -46,16 +47,28 @@ func NewInboxes(instance string) *Inboxes {
 	return &Inboxes{instance: instance, open: map[string]*replies{}}
 }
 
-// Open makes a fresh inbox and returns its name.
-func (x *Inboxes) Open() (string, Replies, error) {
+// Open opens the inbox that is named, or a fresh one where none is. It returns
+// its name, and the process that the name is of.
+func (x *Inboxes) Open(named string) (name, instance string, _ Replies, err error) {
+	request := NewID()
+	instance = x.instance
+	if named != "" {
+		var ok bool
+		if instance, request, ok = ParseInbox(named); !ok {
+			return "", "", nil, fmt.Errorf("reply to %q: it is no inbox", named)
+		}
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.closed {
-		return "", nil, ErrClosed
+	switch {
+	case x.closed:
+		return "", "", nil, ErrClosed
+	case x.open[request] != nil:
+		return "", "", nil, fmt.Errorf("reply to %q: somebody waits there already", named)
 	}
-	r := &replies{owner: x, request: NewID(), seen: map[string]bool{}, changed: make(chan struct{})}
-	x.open[r.request] = r
-	return InboxName(x.instance, r.request), r, nil
+	r := &replies{owner: x, request: request, seen: map[string]bool{}, changed: make(chan struct{})}
+	x.open[request] = r
+	return InboxName(instance, request), instance, r, nil
 }
 
 // Deliver hands m to whoever waits for it, once for each id; it reports

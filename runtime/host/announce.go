@@ -68,7 +68,7 @@ func (h *host) entry() registry.Entry {
 	switch p := h.state.view().Phase; {
 	case failure != nil:
 		e.State, e.Error = registry.Failed, *failure
-	case p == draining || p == stopped:
+	case p.stops():
 		e.State = registry.ShuttingDown
 	case p != ready && p != cutOff && p != announcing:
 	case busy > 0:

@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -74,4 +75,29 @@ func TestDrainedWaits(t *testing.T) {
 		t.Error(err)
 	}
 	<-waiting
+}
+
+// mute says of its queues only what isn't for everybody.
+type mute struct{ shared }
+
+func (mute) Stats(context.Context) (map[string]bus.Stats, error) {
+	return nil, errors.New("dial redis://someone:hidden@bus:6379: refused")
+}
+
+// TestDrainedHidesTheBus: how the bus fails is in the log, and not in an answer.
+func TestDrainedHidesTheBus(t *testing.T) {
+	s := newSystem(t)
+	o := s.options(component.Config{Name: "c"}, handler(func(context.Context, bus.Message, component.Out) (json.RawMessage, error) { return nil, nil }))
+	o.OpenBus = func(context.Context) (bus.Bus, registry.Registry, error) { return mute{shared{s.bus}}, s.registry, nil }
+	r := start(t, o)
+	status, body := r.get("/drained?wait=1s")
+	if status != 503 || !strings.Contains(body, "can't say what waits") || strings.Contains(body, "hidden") {
+		t.Errorf("%d %s", status, body)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(r.log.String(), "refused") {
+		t.Errorf("the log doesn't say why:\n%s", r.log)
+	}
 }

@@ -231,6 +231,7 @@ func TestDrain(t *testing.T) {
 	<-entered
 	r.cancel()
 	r.eventually("/readyz?wait=1m", 503, "the component is shutting down")
+	r.eventually("/readyz", 503, `"state":"draining"`)
 	res, err := http.Post("http://"+r.addr+"/", "", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,8 @@ const maxWait = 10 * time.Minute
 // extend the deadlines of their own request.
 func (h *host) newServer() *http.Server {
 	return &http.Server{
-		Handler:           h.mux(),
+		Handler:           h.closing(h.mux()),
+		ConnState:         h.connState,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -118,7 +119,10 @@ func (h *host) drained(w http.ResponseWriter, r *http.Request) {
 	}
 	left, err := bus.AwaitEmpty(r.Context(), h.bus, wait, true)
 	if err != nil {
-		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"error": err.Error()})
+		if r.Context().Err() == nil {
+			h.log.Warn("the bus doesn't say what waits", "error", h.secrets.Redact(err.Error()))
+		}
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"error": "the message bus can't say what waits: the log has the reason"})
 		return
 	}
 	name, _ := os.Hostname() // empty where there is none

@@ -16,6 +16,7 @@ const (
 	announcing  phase = "announcing"
 	ready       phase = "ready"
 	cutOff      phase = "disconnected" // it was ready, and the bus is away
+	leaving     phase = "leaving"      // it takes work on the connections that it has
 	draining    phase = "draining"
 	stopped     phase = "stopped"
 )
@@ -27,6 +28,7 @@ var reasons = map[phase]string{
 	subscribing: "the component is subscribing to its messages",
 	announcing:  "the component is being announced in the registry",
 	cutOff:      "the message bus can't be reached",
+	leaving:     "the component is shutting down",
 	draining:    "the component is shutting down",
 	stopped:     "the component has stopped",
 }
@@ -40,6 +42,7 @@ type state struct {
 	busErr  string // why the bus can't be used; empty if it can
 	begun   bool   // it was ready once
 	entered int    // work from outside that is being done
+	open    int    // connections from outside
 	changed chan struct{}
 }
 
@@ -52,6 +55,7 @@ type view struct {
 	Public  string // the same, with nothing of how the system is built
 	BusErr  string
 	entered int
+	open    int
 	changed <-chan struct{} // closed when any of it changes
 }
 
@@ -60,7 +64,7 @@ func newState() *state { return &state{phase: starting, changed: make(chan struc
 func (s *state) view() view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := view{Phase: s.phase, Started: s.begun, BusErr: s.busErr, entered: s.entered, changed: s.changed}
+	v := view{Phase: s.phase, Started: s.begun, BusErr: s.busErr, entered: s.entered, open: s.open, changed: s.changed}
 	detail := s.detail
 	if s.phase == ready && s.busErr != "" {
 		v.Phase, detail = cutOff, s.busErr
@@ -84,10 +88,13 @@ func (s *state) update(f func()) {
 	s.changed = make(chan struct{})
 }
 
-// enterPhase goes on to p; once the component drains there is no way back.
+// stops reports whether p is a phase of the end.
+func (p phase) stops() bool { return p == leaving || p == draining || p == stopped }
+
+// enterPhase goes on to p; once the component stops there is no way back.
 func (s *state) enterPhase(p phase, detail string) {
 	s.update(func() {
-		if s.phase == draining && p != stopped {
+		if s.phase.stops() && !p.stops() || s.phase == draining && p == leaving {
 			return
 		}
 		s.phase, s.detail = p, detail
@@ -115,7 +122,7 @@ func (s *state) setBus(err error) bool {
 func (s *state) wait(ctx context.Context) view {
 	for {
 		v := s.view()
-		if v.Ready || v.Phase == draining || v.Phase == stopped {
+		if v.Ready || v.Phase.stops() {
 			return v
 		}
 		select {
@@ -126,14 +133,15 @@ func (s *state) wait(ctx context.Context) view {
 	}
 }
 
-// enter lets work from outside in, if the component is ready; leave ends it.
+// enter lets work from outside in, if the component is ready, or leaves; leave
+// ends it.
 func (s *state) enter() (v view, ok bool) {
-	if v = s.view(); !v.Ready {
+	if v = s.view(); !v.Ready && v.Phase != leaving {
 		return v, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase != ready { // it changed in between
+	if s.phase != ready && s.phase != leaving { // it changed in between
 		return view{Public: reasons[s.phase]}, false
 	}
 	s.entered++
@@ -145,9 +153,14 @@ func (s *state) leave() { s.update(func() { s.entered-- }) }
 // idle waits until no work from outside is being done; false if ctx is done
 // before.
 func (s *state) idle(ctx context.Context) bool {
+	return s.until(ctx, func(v view) bool { return v.entered == 0 })
+}
+
+// until waits for a view; false if ctx is done before.
+func (s *state) until(ctx context.Context, wanted func(view) bool) bool {
 	for {
 		v := s.view()
-		if v.entered == 0 {
+		if wanted(v) {
 			return true
 		}
 		select {

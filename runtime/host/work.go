@@ -142,7 +142,7 @@ func (h *host) watchBus(ctx context.Context) {
 }
 
 // stop ends the work in order, within the grace: the component isn't ready any
-// more, the registry says so, no message is taken, what is being handled ends
+// more, connections that are used end with an answer, the registry says so, no message is taken, what is being handled ends
 // and is acknowledged.
 func (h *host) stop(ctx context.Context, w *work, leave func(context.Context, error), abort func()) error {
 	h.log.Info("stopping", "grace", h.Grace.String())
@@ -151,6 +151,7 @@ func (h *host) stop(ctx context.Context, w *work, leave func(context.Context, er
 	if err := w.failure(); err != nil {
 		h.fail(err)
 	}
+	h.linger(budget)
 	h.state.enterPhase(draining, "")
 	w.stopAnnouncing()
 	wait(budget, w.announced)

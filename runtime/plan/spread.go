@@ -47,6 +47,9 @@ func (u *up) spread() {
 				sl.how = u.howFor(s, sl.old)
 				if sl.old.running() && sl.how != startFirst {
 					u.disrupted[name] = true
+					if port := fixedPort(s); port != "" && sl.how == stopFirst {
+						sl.cause += "; stops first: port " + port + " is fixed"
+					}
 				}
 			case sl.cause == "" && restart != "" && sl.old.running() && !u.opts.NoStart:
 				sl.restart = restart
@@ -137,15 +140,20 @@ func alone(s types.ServiceConfig) bool {
 	if s.ContainerName != "" || s.MacAddress != "" || s.NetworkMode == "host" {
 		return true
 	}
-	for _, p := range s.Ports {
-		if p.Published != "" && p.Published != "0" && !strings.Contains(p.Published, "-") {
-			return true
-		}
-	}
 	for _, n := range s.Networks {
 		if n != nil && (n.Ipv4Address != "" || n.Ipv6Address != "" || n.MacAddress != "") {
 			return true
 		}
 	}
-	return false
+	return fixedPort(s) != ""
+}
+
+// fixedPort is a port of the host that a service has to have; "" for none.
+func fixedPort(s types.ServiceConfig) string {
+	for _, p := range s.Ports {
+		if p.Published != "" && p.Published != "0" && !strings.Contains(p.Published, "-") {
+			return p.Published
+		}
+	}
+	return ""
 }

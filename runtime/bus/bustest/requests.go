@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
@@ -18,6 +19,7 @@ var requestTests = map[string]func(*fixture){
 	"RequestChunks":    requestChunks,
 	"RequestDeadline":  requestDeadline,
 	"RequestClosed":    requestClosed,
+	"RequestAgain":     requestAgain,
 	"Gather":           gather,
 	"GatherConcurrent": gatherConcurrent,
 	"GatherExpires":    gatherExpires,
@@ -147,6 +149,51 @@ func requestClosed(f *fixture) {
 	}
 	if err := receive(f, done, "the end of Next"); !errors.Is(err, bus.ErrClosed) {
 		f.Errorf("got %v", err)
+	}
+}
+
+// Whoever asks again, in another process and before or after the answer, has
+// the message handled once, and gets the answer to the first question.
+func requestAgain(f *fixture) {
+	if f.Bus == f.Other {
+		f.Skip("this bus lives in one process: nobody outlives it to ask again")
+	}
+	var handled atomic.Int64
+	began, goOn := make(chan struct{}, 2), make(chan struct{})
+	f.consume(f.Other, bus.Consumer{Component: "a", Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+		n := handled.Add(1)
+		began <- struct{}{}
+		<-goOn
+		return []bus.Message{{Target: m.ReplyTo, Payload: raw(n)}}, nil
+	}})
+	ask := func(b bus.Bus, m bus.Message) bus.Replies {
+		r := f.request(b, m)
+		f.Cleanup(func() { _ = r.Close() })
+		return r
+	}
+	answer := func(when string, r bus.Replies, want int) {
+		if got, err := f.next(r); err != nil || number(f, got) != want {
+			f.Errorf("%s: answer %+v, %v", when, got, err)
+		}
+	}
+	fresh := func() bus.Message {
+		m := to("a", 0)
+		m.ID, m.SessionID, m.ReplyTo = bus.NewID(), bus.NewID(), bus.InboxName(bus.NewID(), bus.NewID())
+		return m
+	}
+	m := fresh()
+	first := ask(f.Bus, m)
+	receive(f, began, "the handler's call")
+	during := ask(f.Other, m)
+	close(goOn)
+	answer("asked first", first, 1)
+	answer("asked again during the handler's call", during, 1)
+	m = fresh()
+	answer("asked first", ask(f.Bus, m), 2)
+	answer("asked again after the answer", ask(f.Other, m), 2)
+	f.drained()
+	if n := handled.Load(); n != 2 {
+		f.Errorf("2 messages were handled %d times", n)
 	}
 }
 

@@ -176,7 +176,7 @@ func (b *Bus) route(items []*item) (diverted []burial) {
 
 // Request implements bus.Bus.
 func (b *Bus) Request(ctx context.Context, m bus.Message) (bus.Replies, error) {
-	name, replies, err := b.inboxes.Open()
+	name, _, replies, err := b.inboxes.Open(m.ReplyTo)
 	if err != nil {
 		return nil, err
 	}

@@ -38,8 +38,8 @@ type Bus struct {
 
 	mu        sync.Mutex
 	consumers map[*consumer]context.CancelFunc
-	listening bool
-	minding   bool // the janitor works
+	listening map[string]bool // inboxes
+	minding   bool            // the janitor works
 	stopped   bool
 	closed    bool
 }
@@ -61,6 +61,7 @@ func newBus(o Options, n names, where address) *Bus {
 		reconnected: make(chan struct{}, 1),
 
 		consumers: map[*consumer]context.CancelFunc{},
+		listening: map[string]bool{},
 	}
 }
 

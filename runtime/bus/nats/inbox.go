@@ -10,30 +10,30 @@ import (
 	"woodwork.dev/ww/runtime/bus"
 )
 
-// listen begins to take this process's answers with the first request. They
-// come as they are published; the stream has those that came while the
-// connection was lost.
-func (b *Bus) listen(ctx context.Context) error {
+// listen begins to take a process's answers with the first request: this one's,
+// or those of one that has asked before. They come as they are published; the
+// stream has those that came while the connection was lost, or nobody listened.
+func (b *Bus) listen(ctx context.Context, instance string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return bus.ErrClosed
 	}
-	if b.listening {
+	if b.listening[instance] {
 		return nil
 	}
 	resumed := b.resumed.next()
-	sub, err := b.nc.Subscribe(b.names.subject("in", token(b.instance), "*"), func(m *nats.Msg) { b.answer(m.Data) })
+	sub, err := b.nc.Subscribe(b.names.subject("in", token(instance), "*"), func(m *nats.Msg) { b.answer(m.Data) })
 	if err != nil {
 		return b.explain(err)
 	}
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return b.explain(err)
 	}
-	b.listening = true
+	b.listening[instance] = true
 	outlive := context.WithoutCancel(ctx)
 	b.helpers.Go(func() {
-		b.keepInbox(outlive, resumed)
+		b.keepInbox(outlive, instance, resumed)
 		_ = sub.Unsubscribe() // the connection is closed soon
 	})
 	return nil
@@ -51,15 +51,23 @@ func (b *Bus) answer(body []byte) {
 }
 
 // keepInbox reads after each loss of the connection what may have been missed,
-// and deletes what was delivered, until the bus is closed.
-func (b *Bus) keepInbox(ctx context.Context, resumed <-chan struct{}) {
+// and deletes what was delivered, until the bus is closed. The inbox of another
+// process is read from the beginning, and kept for whoever asks again, until it
+// expires.
+func (b *Bus) keepInbox(ctx context.Context, instance string, resumed <-chan struct{}) {
+	own := instance == b.instance
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b.helpers.Go(func() {
 		<-b.done
 		cancel()
 	})
-	mine := b.names.answers(b.instance)
+	mine := b.names.answers(instance)
+	if !own {
+		now := make(chan struct{})
+		close(now)
+		resumed = now
+	}
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
 	var last uint64 // all up to it have been delivered by the next tick
@@ -77,6 +85,9 @@ func (b *Bus) keepInbox(ctx context.Context, resumed <-chan struct{}) {
 				b.opts.Log.Warn("answers may be missed", "error", err)
 			}
 		case <-tick.C:
+			if !own {
+				continue
+			}
 			_ = attempt(ctx, func(ctx context.Context) error { // else they expire
 				if last > 0 {
 					if err := b.inbox.Purge(ctx, jetstream.WithPurgeSubject(mine), jetstream.WithPurgeSequence(last+1)); err != nil {
@@ -93,7 +104,7 @@ func (b *Bus) keepInbox(ctx context.Context, resumed <-chan struct{}) {
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
-			if b.nc.IsConnected() {
+			if own && b.nc.IsConnected() {
 				_ = b.inbox.Purge(ctx, jetstream.WithPurgeSubject(mine)) // else they expire
 			}
 			return

@@ -162,15 +162,15 @@ func (b *Bus) Request(ctx context.Context, m bus.Message) (bus.Replies, error) {
 	if err := b.accepting(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.listen(ctx); err != nil {
-		return nil, err
-	}
-	name, replies, err := b.inboxes.Open()
+	name, instance, replies, err := b.inboxes.Open(m.ReplyTo)
 	if err != nil {
 		return nil, err
 	}
 	m.ReplyTo = name
-	if err := b.Publish(ctx, m); err != nil {
+	if err = b.listen(ctx, instance); err == nil {
+		err = b.Publish(ctx, m)
+	}
+	if err != nil {
 		_ = replies.Close() // always nil
 		return nil, err
 	}

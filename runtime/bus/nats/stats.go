@@ -128,33 +128,13 @@ func (b *Bus) bySubject(ctx context.Context, s jetstream.Stream, subject string,
 
 // Drain implements bus.Bus.
 func (b *Bus) Drain(ctx context.Context) (map[string]int64, error) {
-	look := func(ctx context.Context) (left map[string]int64, err error) {
+	return bus.UntilEmpty(ctx, func(ctx context.Context) (left map[string]int64, err error) {
 		err = b.ask(ctx, "drain", func(ctx context.Context) error {
 			left, err = b.depths(ctx, "")
 			return err
 		})
 		return left, err
-	}
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		left, err := look(ctx)
-		if ctx.Err() != nil { // the last look comes after the end of ctx
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			left, err = look(last)
-			cancel()
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(left) == 0 || ctx.Err() != nil {
-			return left, nil
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-		t.Stop()
-	}
+	})
 }
 
 // Stats implements bus.Bus.

@@ -34,8 +34,8 @@ type Bus struct {
 
 	mu        sync.Mutex
 	consumers map[int]context.CancelFunc
-	next      int // key in consumers
-	listening bool
+	next      int             // key in consumers
+	listening map[string]bool // inboxes
 	stopped   bool
 	closed    bool
 }
@@ -54,6 +54,7 @@ func newBus(o Options, server *server, keys keyspace) *Bus {
 		inboxes:   bus.NewInboxes(instance),
 		done:      make(chan struct{}),
 		consumers: map[int]context.CancelFunc{},
+		listening: map[string]bool{},
 	}
 	b.flush = newFlusher(b)
 	b.routes.Store(unknown)

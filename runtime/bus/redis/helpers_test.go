@@ -55,10 +55,10 @@ func consume(t *testing.T, b bus.Bus, c bus.Consumer) (stop func()) {
 }
 
 // sink consumes a component.
-func sink(t *testing.T, b bus.Bus, component string) <-chan bus.Message {
+func sink(t *testing.T, b bus.Bus, component string, topics ...string) <-chan bus.Message {
 	t.Helper()
 	got := make(chan bus.Message, 10_000)
-	consume(t, b, bus.Consumer{Component: component, Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+	consume(t, b, bus.Consumer{Component: component, Topics: topics, Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
 		got <- m
 		return nil, nil
 	}})

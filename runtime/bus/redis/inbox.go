@@ -10,17 +10,18 @@ import (
 	"woodwork.dev/ww/runtime/bus"
 )
 
-// listen starts the reader of this process's inbox with the first request.
-func (b *Bus) listen(ctx context.Context) error {
+// listen starts the reader of a process's inbox with the first request: of this
+// one, or of one that has asked before.
+func (b *Bus) listen(ctx context.Context, instance string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return bus.ErrClosed
 	}
-	if b.listening {
+	if b.listening[instance] {
 		return nil
 	}
-	b.listening = true
+	b.listening[instance] = true
 	b.helpers.Go(func() {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
@@ -30,16 +31,19 @@ func (b *Bus) listen(ctx context.Context) error {
 			cancel()
 			_ = client.Close() // interrupts the read
 		})
-		b.readInbox(ctx, client)
+		b.readInbox(ctx, client, instance)
 	})
 	return nil
 }
 
-func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient) {
+// readInbox reads an inbox until ctx is done. What came to this process's own
+// goes with it; another one is kept for whoever asks again, until it expires.
+func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient, instance string) {
+	own := instance == b.instance
 	last, read, failures := "0", 0, 0
 	var brought reply
 	for ctx.Err() == nil {
-		entries, err := readFrom(ctx, client, &brought, b.keys.inbox(b.instance), last)
+		entries, err := readFrom(ctx, client, &brought, b.keys.inbox(instance), last)
 		if err != nil {
 			if failures++; failures == 1 && ctx.Err() == nil {
 				b.opts.Log.Warn("inbox can't be read; answers wait", "error", b.explain(err))
@@ -54,12 +58,14 @@ func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient) {
 		}
 		runtime.Gosched() // who waited goes on before the server is asked for more
 		// Not with each answer: it would hold up whatever is asked next.
-		if read += len(entries); read >= 100 || read > 0 && len(entries) == 0 {
+		if read += len(entries); own && (read >= 100 || read > 0 && len(entries) == 0) {
 			b.forget(ctx, last)
 			read = 0
 		}
 	}
-	b.dropInbox(ctx)
+	if own {
+		b.dropInbox(ctx)
+	}
 }
 
 // readFrom reads one stream from after an entry on; it waits a while for more.

@@ -101,6 +101,14 @@ func (k *consumer) beat(ctx context.Context) error {
 		return fmt.Errorf("heartbeat: unexpected reply %v", row)
 	}
 	k.clock.Store(int64(millis(row[0]) - began.Add(time.Since(began)/2).UnixMilli()))
+	// What comes after it may fail again and again, and until then what is
+	// published on its topics would be dropped.
+	if told, _ := row[2].(int64); told == 0 { // it was, before the first heartbeat
+		k.log.Error("the bus has lost data: messages that it had accepted are gone; check that its volume is kept, and appendfsync")
+		if err := k.enter(ctx); err != nil {
+			return err
+		}
+	}
 	leased := map[int]bool{}
 	var fresh []*part
 	for i := 3; i < len(row); i += 3 {
@@ -116,12 +124,6 @@ func (k *consumer) beat(ctx context.Context) error {
 		return err
 	}
 	quota, _ := row[1].(int64)
-	if told, _ := row[2].(int64); told == 0 { // it was, before the first heartbeat
-		k.log.Error("the bus has lost data: messages that it had accepted are gone; check that its volume is kept, and appendfsync")
-		if err := k.enter(ctx); err != nil {
-			return err
-		}
-	}
 	k.adopt(leased, fresh)
 	return k.release(ctx, len(leased)-int(quota))
 }

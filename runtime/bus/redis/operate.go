@@ -66,63 +66,16 @@ func statsOf(now int64, n [11]int64, limit int) bus.Stats {
 
 // Drain implements bus.Bus.
 func (b *Bus) Drain(ctx context.Context) (map[string]int64, error) {
-	var looks looks
-	for {
+	return bus.UntilEmpty(ctx, func(ctx context.Context) (map[string]int64, error) {
 		stats, err := b.Stats(ctx)
-		if ctx.Err() != nil { // the last look comes after the end of ctx
-			stats, err = b.lastStats(ctx)
-		}
-		if err != nil {
-			return nil, err
-		}
 		left := map[string]int64{}
 		for name, s := range stats {
 			if s.Depth > 0 {
 				left[name] = s.Depth
 			}
 		}
-		if len(left) == 0 || ctx.Err() != nil {
-			return left, nil
-		}
-		t := time.NewTimer(looks.next(left, time.Now()))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-		t.Stop()
-	}
-}
-
-// looks decides how often to look at what gets less: about when half of it will
-// be gone, or, where nothing goes, less and less often.
-type looks struct {
-	total int64
-	at    time.Time
-	wait  time.Duration
-}
-
-func (l *looks) next(left map[string]int64, now time.Time) time.Duration {
-	const often, seldom = 3 * time.Millisecond, 200 * time.Millisecond
-	total := int64(0)
-	for _, n := range left {
-		total += n
-	}
-	switch gone := l.total - total; {
-	case l.at.IsZero():
-		l.wait = often
-	case gone > 0:
-		l.wait = time.Duration(float64(now.Sub(l.at)) * float64(total) / float64(gone) / 2)
-	default:
-		l.wait *= 2
-	}
-	l.total, l.at, l.wait = total, now, min(max(l.wait, often), seldom)
-	return l.wait
-}
-
-func (b *Bus) lastStats(ctx context.Context) (map[string]bus.Stats, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	return b.Stats(ctx)
+		return left, err
+	})
 }
 
 // DeadLetters implements bus.Operator.

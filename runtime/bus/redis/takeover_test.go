@@ -202,6 +202,32 @@ func TestLossBetweenHeartbeatAndTopics(t *testing.T) {
 	drained(t, b)
 }
 
+// They learn of them, too, while what follows a heartbeat fails.
+func TestLossAndFailureAfterHeartbeat(t *testing.T) {
+	url := bustest.StartRedis(t)
+	b, c := open(t, fast(url, "p")), raw(t, url)
+	got := sink(t, b, "a", "t")
+	_, err := c.TxPipelined(t.Context(), func(p goredis.Pipeliner) error {
+		p.FlushAll(t.Context())
+		for i := range 16 {
+			p.Set(t.Context(), fmt.Sprint("ww:{p}:heads:a:", i), "it can't be read", 0)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bustest.Until(t, "the topics", func() bool { return c.HExists(t.Context(), "ww:{p}:subs", "a").Val() })
+	publish(t, b, bus.Message{Pattern: bus.PublishSubscribe, Type: "t", Payload: json.RawMessage("1")})
+	for i := range 16 {
+		if err := c.Del(t.Context(), fmt.Sprint("ww:{p}:heads:a:", i)).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive(t, got, "a message on the topic")
+	drained(t, b)
+}
+
 // Counting doesn't read the subscriptions where they haven't changed.
 func TestStatsKeepSubscriptions(t *testing.T) {
 	url := bustest.StartRedis(t)

@@ -1,4 +1,4 @@
-package redis
+package bus
 
 import (
 	"testing"
@@ -14,11 +14,11 @@ func TestLooks(t *testing.T) {
 		want  time.Duration
 	}{
 		{0, 1000, 3 * time.Millisecond},
-		{10 * time.Millisecond, 900, 45 * time.Millisecond},  // all will be gone in 90 ms
-		{50 * time.Millisecond, 400, 20 * time.Millisecond},  // in 40
-		{20 * time.Millisecond, 400, 40 * time.Millisecond},  // nothing goes
-		{40 * time.Millisecond, 500, 80 * time.Millisecond},  // it gets more
-		{80 * time.Millisecond, 499, 200 * time.Millisecond}, // it will take long
+		{10 * time.Millisecond, 900, 45 * time.Millisecond}, // all will be gone in 90 ms
+		{50 * time.Millisecond, 400, 20 * time.Millisecond}, // in 40
+		{20 * time.Millisecond, 400, 40 * time.Millisecond}, // nothing goes
+		{40 * time.Millisecond, 500, 50 * time.Millisecond}, // it gets more
+		{80 * time.Millisecond, 499, 50 * time.Millisecond}, // it will take long
 		{200 * time.Millisecond, 1, 3 * time.Millisecond},
 	} {
 		now = now.Add(look.after)
