@@ -95,6 +95,12 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 	})
 	l.Project, err = loadFiles(ctx, l.details, l.parts(), l.plain(), l.options)
 	if err != nil {
+		if ctx.Err() == nil {
+			l.Diagnostics = append(l.Diagnostics, l.explain(ctx, err)...)
+		}
+		if l.Diagnostics.HasErrors() {
+			return l, nil
+		}
 		return l, tidy(err)
 	}
 	l.Project.ComposeFiles = l.Files
