@@ -38,6 +38,7 @@ type Request struct {
 	EnvFiles []string
 	Stdin    io.Reader
 	Strict   bool             // what isn't known in .ww files is an error
+	Running  bool             // it is for what runs already: the variables in env_file aren't needed
 	Binary   templates.Binary // for the images
 }
 
@@ -90,6 +91,7 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 		o.SetProjectName(name, explicit)
 		o.Profiles = opts.Profiles()
 		o.ResolvePaths = true
+		o.SkipResolveEnvironment = req.Running
 		unset.watch(o)
 		l.narrowCasts(o)
 	})

@@ -152,6 +152,7 @@ func (s *source) spanAt(line, column int, text string) syntax.Span {
 	for i := 1; i < line; i++ {
 		next := bytes.IndexByte(s.content[off:], '\n')
 		if next < 0 {
+			line, column = i, 1 // a mistake may be that there is no more
 			break
 		}
 		off += next + 1

@@ -88,7 +88,9 @@ func (t *tool) others(l *compose.Loaded, r *running) []plan.Container {
 // file is what the command line's files say, where there are any that can be
 // read: going down doesn't depend on that.
 func (t *tool) file(c *cli.Context) *compose.Loaded {
-	l, err := compose.Load(c.Context, t.request(c))
+	req := t.request(c)
+	req.Running = true
+	l, err := compose.Load(c.Context, req)
 	if err != nil || l.Project == nil {
 		return nil
 	}
