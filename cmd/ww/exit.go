@@ -116,9 +116,13 @@ func (t *tool) report(err error) int {
 		t.quote("last lines of the build:", engine.Output)
 	}
 	if errors.As(err, &component) {
-		if len(component.Logs) > 0 {
+		if check := component.Check; check != nil {
+			t.quote("its health check "+outcome(check), check.Output)
+		}
+		switch {
+		case len(component.Logs) > 0:
 			t.quote("last lines of "+component.Container+":", component.Logs)
-		} else {
+		case component.Started:
 			fmt.Fprintf(t.err, "%s wrote nothing\n", component.Container)
 		}
 	}
@@ -126,6 +130,18 @@ func (t *tool) report(err error) int {
 		fmt.Fprintf(t.err, "%s %s\n", t.paint(cyan, "help:"), remedy)
 	}
 	return code
+}
+
+// outcome says how a health check failed.
+func outcome(c *deploy.Check) string {
+	says := ", and wrote nothing"
+	if len(c.Output) > 0 {
+		says = ":"
+	}
+	if c.ExitCode < 0 {
+		return "could not be run to its end" + says
+	}
+	return fmt.Sprintf("exited with code %d%s", c.ExitCode, says)
 }
 
 func (t *tool) quote(title string, lines []string) {
@@ -164,6 +180,9 @@ func classify(err error) (int, string) {
 	case errors.Is(err, compose.ErrNoFile):
 		return exitConfig, "name a file with -f, or write a main.ww"
 	case errors.As(err, &component):
+		if component.Remedy != "" {
+			return exitComponent, component.Remedy
+		}
 		return exitComponent, "what it says about itself is above; --keep leaves its container for a closer look"
 	case errors.Is(err, context.Canceled):
 		return exitCancelled, ""
@@ -173,6 +192,8 @@ func classify(err error) (int, string) {
 			return exitBuild, engine.Remedy
 		case deploy.Unsupported, deploy.Invalid:
 			return exitConfig, engine.Remedy
+		case deploy.NoProgram:
+			return exitComponent, engine.Remedy
 		}
 		return exitEngine, engine.Remedy
 	case errors.As(err, &missing):
