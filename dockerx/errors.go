@@ -125,25 +125,6 @@ func (e *Engine) unreachable(err error) (deploy.ErrorKind, string) {
 	return deploy.Unreachable, fmt.Sprintf("check that an engine listens at %s, that no firewall is in between, and that DOCKER_TLS_VERIFY and DOCKER_CERT_PATH suit it", host)
 }
 
-func isPortTaken(text string) bool {
-	return strings.Contains(text, "port is already allocated") ||
-		strings.Contains(text, "address already in use") ||
-		strings.Contains(text, "ports are not available") ||
-		strings.Contains(text, "all ports are allocated")
-}
-
-// takenPort finds the host port in an engine's words: the number after an
-// address, as in "Bind for 0.0.0.0:8080 failed".
-var takenPort = regexp.MustCompile(`(?i)(?:bind for|listen (?:tcp|udp)[46]?|failed to bind host port(?: for)?|exposing port (?:tcp|udp)) \S*?:(\d+)`)
-
-func portRemedy(msg string) string {
-	m := takenPort.FindStringSubmatch(msg)
-	if m == nil {
-		return "another program or container has the port; stop it, or publish another port"
-	}
-	return fmt.Sprintf("host port %s is in use by another program or container; stop it ('docker ps' shows containers, 'ss -ltnp' programs), or publish another port", m[1])
-}
-
 // unsupported says that keys can't be honoured.
 func unsupported(what string, refusals Refusals) error {
 	return &deploy.EngineError{

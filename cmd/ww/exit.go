@@ -163,6 +163,7 @@ func classify(err error) (int, string) {
 		answer    *answerError
 		drain     *drainError
 		missing   *plan.MissingImageError
+		ports     *plan.PortError
 	)
 	switch {
 	case errors.As(err, &drain):
@@ -196,6 +197,8 @@ func classify(err error) (int, string) {
 			return exitComponent, engine.Remedy
 		}
 		return exitEngine, engine.Remedy
+	case errors.As(err, &ports):
+		return exitConfig, ports.Remedy()
 	case errors.As(err, &missing):
 		return exitEngine, "`docker pull " + missing.Image + "` or `docker load` brings it, or allow it with another pull_policy"
 	case errors.Is(err, context.DeadlineExceeded):
