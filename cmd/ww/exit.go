@@ -46,6 +46,14 @@ type configError struct {
 
 func (e *configError) Unwrap() error { return e.error }
 
+// fileError is a failure to write on this machine.
+type fileError struct {
+	error
+	remedy string
+}
+
+func (e *fileError) Unwrap() error { return e.error }
+
 // buildError is a failure of preparing or building images.
 type buildError struct {
 	error
@@ -61,7 +69,7 @@ func prepareError(err error) error {
 	case errors.Is(err, syscall.ENOSPC):
 		remedy = "free some space on the disk: build contexts and their copy of ww are written to " + compose.Folder + " beside the .ww file"
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
-		remedy = "the project's folder has to be writable: build contexts and the bus password are kept in " + compose.Folder
+		return &fileError{err, "the project's folder has to be writable: build contexts and the bus password are kept in " + compose.Folder}
 	}
 	return &buildError{err, remedy}
 }
@@ -160,16 +168,20 @@ func classify(err error) (int, string) {
 		engine    *deploy.EngineError
 		timeout   *timeoutError
 		build     *buildError
+		file      *fileError
 		answer    *answerError
 		drain     *drainError
 		missing   *plan.MissingImageError
 		ports     *plan.PortError
+		external  *plan.MissingExternalError
 	)
 	switch {
 	case errors.As(err, &drain):
 		return exitDrain, drain.remedy
 	case errors.As(err, &answer):
 		return exitComponent, answer.remedy
+	case errors.As(err, &file):
+		return exitFailed, file.remedy
 	case errors.As(err, &build):
 		return exitBuild, build.remedy
 	case errors.As(err, &timeout):
@@ -197,6 +209,8 @@ func classify(err error) (int, string) {
 			return exitComponent, engine.Remedy
 		}
 		return exitEngine, engine.Remedy
+	case errors.As(err, &external):
+		return exitConfig, external.Remedy()
 	case errors.As(err, &ports):
 		return exitConfig, ports.Remedy()
 	case errors.As(err, &missing):
