@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 	"syscall"
+
+	"github.com/charmbracelet/x/ansi"
 
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/progress"
@@ -155,7 +158,7 @@ func outcome(c *deploy.Check) string {
 func (t *tool) quote(title string, lines []string) {
 	fmt.Fprintln(t.err, title)
 	for _, l := range lines {
-		fmt.Fprintf(t.err, "  | %s\n", harmless(l))
+		fmt.Fprintf(t.err, "  | %s\n", legible(l, colourful(t.err)))
 	}
 }
 
@@ -219,6 +222,31 @@ func classify(err error) (int, string) {
 		return exitTimeout, ""
 	}
 	return exitFailed, ""
+}
+
+// painting is an escape sequence for how text looks.
+var painting = regexp.MustCompile("\x1b\\[[0-9;:]*m")
+
+// legible is a line of a program's output as a terminal would show it: without
+// what it overwrites and without escape sequences, but for those of colours where
+// they are wanted.
+func legible(s string, colours bool) string {
+	s = strings.TrimRight(s, "\r")
+	s = s[strings.LastIndexByte(s, '\r')+1:]
+	if !colours {
+		return harmless(ansi.Strip(s))
+	}
+	var b strings.Builder
+	end := 0
+	for _, at := range painting.FindAllStringIndex(s, -1) {
+		b.WriteString(harmless(ansi.Strip(s[end:at[0]])) + s[at[0]:at[1]])
+		end = at[1]
+	}
+	b.WriteString(harmless(ansi.Strip(s[end:])))
+	if end > 0 {
+		b.WriteString("\x1b[0m") // it may never end them
+	}
+	return b.String()
 }
 
 // harmless makes control characters visible, so that a component's output
