@@ -55,6 +55,16 @@ func mustLoad(t testing.TB, req Request) *Loaded {
 	return l
 }
 
+// loadMistakes gives what is wrong with what doesn't load; empty: it does.
+func loadMistakes(t testing.TB, req Request) string {
+	t.Helper()
+	l, err := Load(t.Context(), req)
+	if err != nil {
+		return err.Error()
+	}
+	return messages(l.Diagnostics)
+}
+
 func mustExport(t testing.TB, l *Loaded, opts ExportOptions) string {
 	t.Helper()
 	doc, err := l.Export(t.Context(), opts)

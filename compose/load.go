@@ -38,6 +38,7 @@ type Request struct {
 	EnvFiles []string
 	Stdin    io.Reader
 	Strict   bool             // what isn't known in .ww files is an error
+	Running  bool             // it is for what runs already: the variables in env_file aren't needed
 	Binary   templates.Binary // for the images
 	Raw      Raw
 }
@@ -103,12 +104,18 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 		o.Profiles = opts.Profiles()
 		o.ResolvePaths = !req.Raw.Paths
 		o.SkipNormalization, o.SkipConsistencyCheck = req.Raw.Values, req.Raw.Consistency
-		o.SkipResolveEnvironment = req.Raw.EnvFiles
+		o.SkipResolveEnvironment = req.Raw.EnvFiles || req.Running
 		unset.watch(o)
 		l.narrowCasts(o)
 	})
 	l.Project, err = loadFiles(ctx, l.details, l.parts(), l.plain(), l.options)
 	if err != nil {
+		if ctx.Err() == nil {
+			l.Diagnostics = append(l.Diagnostics, l.explain(ctx, err)...)
+		}
+		if l.Diagnostics.HasErrors() {
+			return l, nil
+		}
 		return l, tidy(err)
 	}
 	l.Project.ComposeFiles = l.Files

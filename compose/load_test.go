@@ -168,13 +168,36 @@ func TestProjectName(t *testing.T) {
 	}
 }
 
+// TestNameOfBrokenFiles: what may say the name has to be readable, as with
+// docker compose.
 func TestNameOfBrokenFiles(t *testing.T) {
-	clearEnvironment(t, nil)
-	dir := folder(t, map[string]string{"x/main.ww": "a = = {", "y/compose.yaml": "services: ["})
-	for _, sub := range []string{"x", "y"} {
-		t.Chdir(filepath.Join(dir, sub))
-		if n, err := Name(t.Context(), Request{}); n != sub || err != nil {
-			t.Errorf("%q, %v, want %q", n, err, sub)
+	dir := folder(t, map[string]string{
+		"x/main.ww": "a = = {", "y/compose.yaml": "services: [", "z/compose.yaml": "services: {a: {image: i, env_file: none}}",
+	})
+	for _, tt := range []struct {
+		sub, variable string
+		req           Request
+		want          string // a name, or part of an error
+	}{
+		{"x", "", Request{}, "x"},
+		{"x", "", Request{Files: []string{"none.ww"}}, "none.ww: no such file"},
+		{"y", "", Request{}, "compose.yaml:1:"},
+		{"y", "", Request{Name: "n"}, "n"},
+		{"y", "n", Request{}, "n"},
+		{"y", "", Request{Name: "n", Files: []string{"compose.yaml"}}, "compose.yaml:1:"},
+		{"y", "", Request{Name: "n", Files: []string{"none.yaml"}}, "none.yaml: no such file"},
+		{"y", "n", Request{Files: []string{"none.yaml"}}, "n"},
+		{"z", "", Request{}, "z"},
+		{"", "", Request{}, ErrNoFile.Error()},
+	} {
+		clearEnvironment(t, map[string]string{"COMPOSE_PROJECT_NAME": tt.variable})
+		t.Chdir(filepath.Join(dir, tt.sub))
+		n, err := Name(t.Context(), tt.req)
+		if err != nil {
+			n = err.Error()
+		}
+		if !strings.Contains(n, tt.want) || err == nil && n != tt.want {
+			t.Errorf("%+v: %q, want %q", tt, n, tt.want)
 		}
 	}
 }
@@ -234,10 +257,10 @@ func TestNoFile(t *testing.T) {
 		{Request{Files: []string{"none.ww"}}, "none.ww: no such file"},
 		{Request{Files: []string{"none.yml"}}, "none.yml: no such file"},
 		{Request{Files: []string{"-"}}, "standard input: there is none"},
-		{Request{Files: []string{"-"}, Stdin: strings.NewReader("services: [")}, "yaml"},
+		{Request{Files: []string{"-"}, Stdin: strings.NewReader("services: [")}, "not-yaml"},
 	} {
-		if _, err := Load(t.Context(), tt.req); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%v: error %v, want %q", tt.req.Files, err, tt.want)
+		if got := loadMistakes(t, tt.req); !strings.Contains(got, tt.want) || strings.Contains(strings.TrimSpace(got), "\n") {
+			t.Errorf("%v: %s, want %q", tt.req.Files, got, tt.want)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/compose-spec/compose-go/v2/loader"
+
+	"woodwork.dev/ww/syntax"
 )
 
 // projectName gives the name and whether someone asked for it.
@@ -47,7 +49,10 @@ func FindMain(dir string) (string, error) {
 
 // Name gives the name of a project for commands that only need to find what
 // runs: from the request or the environment, from a compose file's `name`, or
-// from the project's folder. The files may be broken.
+// from the project's folder. As with docker compose, files are looked at where
+// they are named or the name may come from them: one that isn't there is an
+// error, and a compose file that is broken is a *MistakesError. A .ww file has no
+// say in the name, and may be broken.
 func Name(ctx context.Context, req Request) (string, error) {
 	name, err := findName(ctx, req)
 	if err != nil {
@@ -55,6 +60,14 @@ func Name(ctx context.Context, req Request) (string, error) {
 	}
 	return name, checkName(name)
 }
+
+// MistakesError is that of a file with mistakes.
+type MistakesError struct {
+	Diagnostics syntax.Diagnostics
+	Sources     map[string][]byte // by the names in them
+}
+
+func (e *MistakesError) Error() string { return e.Diagnostics[0].String() }
 
 // checkName refuses what can't be part of the names of containers.
 func checkName(name string) error {
@@ -65,14 +78,15 @@ func checkName(name string) error {
 }
 
 func findName(ctx context.Context, req Request) (string, error) {
-	if req.Name != "" {
+	if req.Name != "" && len(req.Files) == 0 {
 		return req.Name, nil
+	}
+	given := os.Getenv("COMPOSE_PROJECT_NAME")
+	if req.Name == "" && given != "" {
+		return given, nil
 	}
 	opts, err := projectOptions(req)
 	if err != nil {
-		if n := os.Getenv("COMPOSE_PROJECT_NAME"); n != "" {
-			return n, nil
-		}
 		return "", err
 	}
 	dir, err := opts.GetWorkingDir()
@@ -80,11 +94,26 @@ func findName(ctx context.Context, req Request) (string, error) {
 		return "", err
 	}
 	name, explicit := projectName(opts, dir)
-	if explicit || !slices.ContainsFunc(opts.ConfigPaths, func(p string) bool { return filepath.Ext(p) != ".ww" }) {
+	whole := true // it is all .ww files
+	for _, p := range opts.ConfigPaths {
+		if filepath.Ext(p) != ".ww" {
+			whole = false
+		} else if _, err := os.Stat(p); err != nil {
+			return "", fileError(p, err)
+		}
+	}
+	if whole || explicit && len(req.Files) == 0 {
 		return name, nil
 	}
-	if l, err := Load(ctx, req); err == nil && l.Project != nil {
+	req.Running = true
+	switch l, err := Load(ctx, req); {
+	case err != nil:
+		return "", err
+	case l.Project != nil:
 		return l.Project.Name, nil
+	case !slices.ContainsFunc(l.Diagnostics, func(d syntax.Diagnostic) bool { return filepath.Ext(d.Span.File) != ".ww" }):
+		return name, nil
+	default:
+		return "", &MistakesError{l.Diagnostics, l.Sources}
 	}
-	return name, nil
 }

@@ -131,7 +131,12 @@ func volumeName(n *yaml.Node) string {
 		}
 		return ""
 	}
-	name, _, mounted := strings.Cut(n.Value, ":")
+	return namedVolume(n.Value)
+}
+
+// namedVolume gives the name in the short form of a mount; "" if that has none.
+func namedVolume(mount string) string {
+	name, _, mounted := strings.Cut(mount, ":")
 	if !mounted || name == "" || strings.ContainsAny(name, `/\$`) || strings.ContainsAny(name[:1], ".~") {
 		return ""
 	}

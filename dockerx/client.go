@@ -74,11 +74,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	ep, err := resolveEndpoint(o)
 	if err != nil {
-		return nil, err
+		return nil, nowhere(o, err)
 	}
 	dial, err := dialer(ep)
 	if err != nil {
-		return nil, err
+		return nil, nowhere(o, err)
 	}
 	e := &Engine{
 		endpoint:  ep,
@@ -168,6 +168,14 @@ func (e *Engine) call(ctx context.Context, what string, f func(*client.Client) e
 		err = f(c)
 	}
 	return e.fail(ctx, what, err)
+}
+
+// nowhere is the error of an address that leads to no engine.
+func nowhere(o Options, err error) error {
+	return &deploy.EngineError{
+		Kind: deploy.Unreachable, What: "find the engine", Err: err,
+		Remedy: "the address comes from " + Source(o) + ": correct or unset that",
+	}
 }
 
 // Info tells what engine this is.

@@ -44,7 +44,7 @@ func (ep endpoint) authority() string {
 // says, DOCKER_HOST, DOCKER_CONTEXT, the current context, the default socket.
 func resolveEndpoint(o Options) (endpoint, error) {
 	if o.Host != "" && o.Context != "" {
-		return endpoint{}, errors.New("open engine: a host and a context are given; leave one out")
+		return endpoint{}, errors.New("a host and a context are given; leave one out")
 	}
 	host, context := o.Host, o.Context
 	if host == "" && context == "" {
@@ -56,7 +56,7 @@ func resolveEndpoint(o Options) (endpoint, error) {
 	if host == "" && context == "" {
 		cfg, err := readConfigFile(o.ConfigDir)
 		if err != nil {
-			return endpoint{}, fmt.Errorf("open engine: %w", err)
+			return endpoint{}, err
 		}
 		context = cfg.CurrentContext
 	}

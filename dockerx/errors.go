@@ -33,6 +33,9 @@ func (e *Engine) fail(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, ctxErr)
 	}
 	kind, remedy := e.classify(err)
+	if program, why := missingProgram(err.Error()); kind == deploy.NoProgram {
+		return &deploy.EngineError{Kind: kind, What: what, Err: &shortError{fmt.Sprintf("%q %s", program, why), err}, Remedy: remedy}
+	}
 	return &deploy.EngineError{Kind: kind, What: what, Err: plain(err), Remedy: remedy}
 }
 
@@ -45,6 +48,8 @@ func (e *Engine) classify(err error) (deploy.ErrorKind, string) {
 		return deploy.Unreachable, "it hangs, or has far too much to do: see whether 'docker info' answers, and restart it if that doesn't either ('sudo systemctl restart docker', or Docker Desktop)"
 	case isUnreachable(err):
 		return e.unreachable(err)
+	case isNoProgram(err.Error()):
+		return deploy.NoProgram, programRemedy(err.Error())
 	case isPortTaken(text):
 		return deploy.PortTaken, portRemedy(err.Error())
 	case strings.Contains(text, "no such image"):
@@ -120,25 +125,6 @@ func (e *Engine) unreachable(err error) (deploy.ErrorKind, string) {
 	return deploy.Unreachable, fmt.Sprintf("check that an engine listens at %s, that no firewall is in between, and that DOCKER_TLS_VERIFY and DOCKER_CERT_PATH suit it", host)
 }
 
-func isPortTaken(text string) bool {
-	return strings.Contains(text, "port is already allocated") ||
-		strings.Contains(text, "address already in use") ||
-		strings.Contains(text, "ports are not available") ||
-		strings.Contains(text, "all ports are allocated")
-}
-
-// takenPort finds the host port in an engine's words: the number after an
-// address, as in "Bind for 0.0.0.0:8080 failed".
-var takenPort = regexp.MustCompile(`(?i)(?:bind for|listen (?:tcp|udp)[46]?|failed to bind host port(?: for)?|exposing port (?:tcp|udp)) \S*?:(\d+)`)
-
-func portRemedy(msg string) string {
-	m := takenPort.FindStringSubmatch(msg)
-	if m == nil {
-		return "another program or container has the port; stop it, or publish another port"
-	}
-	return fmt.Sprintf("host port %s is in use by another program or container; stop it ('docker ps' shows containers, 'ss -ltnp' programs), or publish another port", m[1])
-}
-
 // unsupported says that keys can't be honoured.
 func unsupported(what string, refusals Refusals) error {
 	return &deploy.EngineError{
@@ -157,4 +143,38 @@ func invalid(service, format string, args ...any) error {
 		Err:    fmt.Errorf(format, args...),
 		Remedy: "correct the service's configuration",
 	}
+}
+
+// unstartable finds in the words of what creates a container's process which
+// program that is, and what is wrong with it.
+var unstartable = regexp.MustCompile(`exec: "([^"]+)": (.*)|executable file .([^'"` + "`]+)" + `. not found`)
+
+func isNoProgram(msg string) bool { program, _ := missingProgram(msg); return program != "" }
+
+func missingProgram(msg string) (program, why string) {
+	m := unstartable.FindStringSubmatch(msg)
+	switch {
+	case m == nil:
+		return "", ""
+	case m[3] != "":
+		return m[3], "isn't in its image"
+	case strings.Contains(m[2], "permission denied"):
+		return m[1], "may not be executed"
+	case strings.Contains(m[2], "not found"), strings.Contains(m[2], "no such file"):
+		return m[1], "isn't in its image"
+	case strings.Contains(m[2], "is a directory"):
+		return m[1], "is a directory"
+	}
+	return m[1], "can't be run: " + strings.TrimSuffix(m[2], ": unknown")
+}
+
+func programRemedy(msg string) string {
+	program, why := missingProgram(msg)
+	switch {
+	case strings.Contains(program, " "):
+		return "`command` and `entrypoint` have an item for each word in a list: write [\"sleep\", \"10\"] or sleep 10, not [\"sleep 10\"]"
+	case why == "may not be executed":
+		return "make it executable (chmod +x) before it is copied or mounted, or name its interpreter first: [\"sh\", \"" + program + "\"]"
+	}
+	return "correct the service's `command` or `entrypoint`, or use an image that has it; a mount over its folder hides it, too"
 }

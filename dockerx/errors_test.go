@@ -109,6 +109,10 @@ func TestClassify(t *testing.T) {
 		{errors.New("write /var/lib/x: no space left on device"), deploy.DiskFull, "prune"},
 		{fmt.Errorf("write: %w", syscall.ENOSPC), deploy.DiskFull, "prune"},
 		{errors.New("client version 1.51 is too new. Maximum supported API version is 1.41"), deploy.Other, "DOCKER_API_VERSION"},
+		{errors.New(`failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/nope": stat /nope: no such file or directory: unknown`), deploy.NoProgram, "`command` or `entrypoint`"},
+		{errors.New(`exec: "sleep 10": executable file not found in $PATH`), deploy.NoProgram, "an item for each word"},
+		{errors.New(`exec: "/run.sh": permission denied: unknown`), deploy.NoProgram, `["sh", "/run.sh"]`},
+		{errors.New("crun: executable file `nope` not found in $PATH: No such file or directory"), deploy.NoProgram, "`command` or `entrypoint`"},
 		{errors.New("something else"), deploy.Other, "log"},
 	} {
 		kind, remedy := e.classify(tt.err)

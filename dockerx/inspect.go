@@ -160,6 +160,9 @@ func stateOf(c *plan.Container, s *container.State) {
 	if s.Health != nil && s.Health.Status != container.NoHealthcheck {
 		c.Health = plan.Health(s.Health.Status)
 		c.Status += " (" + string(s.Health.Status) + ")"
+		if n := len(s.Health.Log); n > 0 && s.Health.Log[n-1] != nil && s.Health.Log[n-1].ExitCode != 0 {
+			c.Check = &plan.Check{ExitCode: s.Health.Log[n-1].ExitCode, Output: s.Health.Log[n-1].Output}
+		}
 	}
 	if c.State == plan.Exited {
 		c.Health = ""

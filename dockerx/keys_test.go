@@ -221,8 +221,11 @@ func ask(t *testing.T, dir string, sample map[string]any, inService bool, api st
 		t.Fatal(err)
 	}
 	l, err := compose.Load(t.Context(), compose.Request{Files: []string{name}})
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", false, err
+	case l.Diagnostics.HasErrors():
+		return "", false, errors.New(l.Diagnostics[0].Message)
 	}
 	requests, err = requestsOf(t, l.Project, target{api, "linux"})
 	return strings.ReplaceAll(requests, dir, "/project"), true, err

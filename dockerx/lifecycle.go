@@ -13,9 +13,10 @@ import (
 
 // Start implements deploy.Driver. One that runs already is no error.
 func (e *Engine) Start(ctx context.Context, id string) error {
-	return e.call(ctx, "start container "+id, func(c *client.Client) error {
+	err := e.call(ctx, "start container "+id, func(c *client.Client) error {
 		return c.ContainerStart(ctx, id, container.StartOptions{})
 	})
+	return e.portHolder(ctx, err)
 }
 
 // Stop implements deploy.Driver. A grace is rounded up to whole seconds. A

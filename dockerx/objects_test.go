@@ -112,6 +112,16 @@ func TestPortTaken(t *testing.T) {
 		if e := wantKind(t, err, deploy.PortTaken); !strings.Contains(e.Remedy, port) {
 			t.Errorf("the remedy %q doesn't name port %s: %v", e.Remedy, port, err)
 		}
+		// A container that has it is named.
+		_ = l.Close()
+		s.Name = "b"
+		h.started(s)
+		s.Name = "c"
+		err = h.Start(h.ctx, h.create(s))
+		says := "host port " + port + " is taken by container " + h.project.Name + "-b-1, service b of project " + h.project.Name
+		if e := wantKind(t, err, deploy.PortTaken); e.Err.Error() != says || !strings.Contains(e.Remedy, "docker stop "+h.project.Name+"-b-1") {
+			t.Errorf("%v, remedy %q", e, e.Remedy)
+		}
 	})
 }
 

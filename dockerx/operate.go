@@ -142,7 +142,7 @@ func (e *Engine) RunAttached(ctx context.Context, id string, spec AttachSpec) (i
 		code, err = ended()
 		return err
 	})
-	return code, err
+	return code, e.portHolder(ctx, err)
 }
 
 // followSize tells a terminal in a container each size of this one. The function

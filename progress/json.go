@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"woodwork.dev/ww/runtime/deploy"
 )
 
@@ -51,7 +53,7 @@ func (j *JSON) Report(ev deploy.Progress) {
 	r := Record{
 		ID: string(ev.Step.Op) + " " + ev.Step.Name, Name: ev.Step.Name, Service: ev.Step.Service,
 		Phase: j.phases.ofStep(ev.Step), Op: string(ev.Step.Op), Status: string(ev.Status),
-		Elapsed: math.Round(ev.Elapsed.Seconds()*1000) / 1000, Cause: ev.Step.Cause, Text: strings.TrimSpace(ev.Text),
+		Elapsed: math.Round(ev.Elapsed.Seconds()*1000) / 1000, Cause: ev.Step.Cause, Text: strings.TrimSpace(ansi.Strip(ev.Text)),
 	}
 	if ev.Err != nil {
 		r.Error = ev.Err.Error()

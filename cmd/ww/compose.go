@@ -321,7 +321,15 @@ func (t *tool) findLocked(ctx context.Context, c *cli.Context, settle bool) (r *
 func (t *tool) named(ctx context.Context, c *cli.Context) (*running, error) {
 	name, err := compose.Name(ctx, t.request(c))
 	if err != nil {
-		if errors.Is(err, compose.ErrNoFile) {
+		var mistakes *compose.MistakesError
+		switch {
+		case errors.As(err, &mistakes):
+			if err := syntax.Render(t.err, mistakes.Diagnostics, mistakes.Sources, colourful(t.err)); err != nil {
+				return nil, err
+			}
+			fmt.Fprintln(t.err, t.paint(cyan, "help:"), "the file may say which project is meant: correct it, or name the project with -p alone")
+			return nil, errReported{exitConfig}
+		case errors.Is(err, compose.ErrNoFile):
 			return nil, &configError{err, "name the project with -p, or its file with -f"}
 		}
 		return nil, &configError{err, ""}

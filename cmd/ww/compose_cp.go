@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/dockerx"
+	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 )
 
@@ -56,15 +57,27 @@ func (t *tool) cpCommand() *cli.Command {
 			}
 			cp := copying{engine: r.engine, owners: c.Bool("archive"), follow: c.Bool("follow-link")}
 			if fromService != "" {
-				return named(cp.from(c.Context, cs[0].ID, source, target, t.out), cs[0])
+				return copyError(cp.from(c.Context, cs[0].ID, source, target, t.out), cs[0], source)
 			}
 			if source == "-" && len(cs) > 1 {
 				return &usageError{fmt.Errorf("service %q has %d containers, and standard input can be read once", toService, len(cs)), "--index says which one"}
 			}
 			return each(c, cs, func(ctx context.Context, ctr plan.Container) error {
-				return cp.to(ctx, ctr.ID, source, target, t.in)
+				return copyError(cp.to(ctx, ctr.ID, source, target, t.in), ctr, path.Dir(path.Clean("/"+target)))
 			})
 		},
+	}
+}
+
+// copyError says which path of a container isn't there.
+func copyError(err error, ctr plan.Container, p string) error {
+	var ee *deploy.EngineError
+	if !errors.As(err, &ee) || ee.Kind != deploy.NotFound || !strings.Contains(ee.Err.Error(), "Could not find the file") {
+		return named(err, ctr)
+	}
+	return &usageError{
+		fmt.Errorf("there is no %s in container %s", p, ctr.Name),
+		fmt.Sprintf("`ww compose exec %s ls -la %s` shows what is there, where the image has ls", ctr.Service, path.Dir(path.Clean("/"+p))),
 	}
 }
 
@@ -111,7 +124,13 @@ func (cp copying) from(ctx context.Context, id, source, target string, out io.Wr
 	if err != nil {
 		return err
 	}
-	return unpack(body, folder, name, cp.owners)
+	err = unpack(body, folder, name, cp.owners)
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		at := filepath.Join(folder, failed.Path) // it is one of the folder's root
+		return &fileError{fmt.Errorf("%s can't be written: %w", at, failed.Err), "copy into a folder that can be written to, or to - for an archive on standard output"}
+	}
+	return err
 }
 
 // landing says in which folder of this machine something arrives, and by which

@@ -51,9 +51,12 @@ func (t *tool) down(c *cli.Context) error {
 	defer unlock()
 	opts := plan.DownOptions{Volumes: c.Bool("volumes"), Images: r.images(c.String("rmi"))}
 	l := t.file(c)
+	off := disabled(l, r)
+	var others []plan.Container
 	if !c.Bool("remove-orphans") {
-		opts.Keep = t.others(l, r)
+		others = t.others(l, r)
 	}
+	opts.Keep = slices.Concat(off, others)
 	var project *types.Project // for its hooks
 	if l != nil {
 		project = l.Project
@@ -72,8 +75,11 @@ func (t *tool) down(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(opts.Keep) > 0 {
-		fmt.Fprintf(t.err, "note: %s belong to no service of the file and stay, with the networks: --remove-orphans removes them\n", containerNames(opts.Keep))
+	if len(others) > 0 {
+		fmt.Fprintf(t.err, "note: %s belong to no service of the file and stay, with the networks: --remove-orphans removes them\n", containerNames(others))
+	}
+	if len(off) > 0 {
+		fmt.Fprintf(t.err, "note: %s are of profiles that aren't enabled and stay, with the networks: --profile '*' down takes them along\n", containerNames(off))
 	}
 	if p.Empty() && !c.Bool("quiet") {
 		fmt.Fprintf(t.err, "nothing to do: there is nothing of %s\n", r.name)
@@ -97,10 +103,24 @@ func (t *tool) others(l *compose.Loaded, r *running) []plan.Container {
 	})
 }
 
+// disabled lists the containers of services whose profile isn't enabled. As with
+// docker compose, they stay until it is.
+func disabled(l *compose.Loaded, r *running) []plan.Container {
+	if l == nil || l.Generated != nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.have.Containers), func(c plan.Container) bool {
+		_, off := l.Project.DisabledServices[c.Service]
+		return !off
+	})
+}
+
 // file is what the command line's files say, where there are any that can be
 // read: going down doesn't depend on that.
 func (t *tool) file(c *cli.Context) *compose.Loaded {
-	l, err := compose.Load(c.Context, t.request(c))
+	req := t.request(c)
+	req.Running = true
+	l, err := compose.Load(c.Context, req)
 	if err != nil || l.Project == nil {
 		return nil
 	}

@@ -52,6 +52,9 @@ func (t *tool) plan(c *cli.Context, format string) error {
 	if len(p.Diverged) > 0 {
 		fmt.Fprintf(t.err, "note: the configuration of %s changed; `up` asks before it makes that anew, which loses what it holds, or takes --yes\n", volumeNames(p.Diverged))
 	}
+	if p.Changes() == 0 {
+		p.Steps = nil // what is left is to wait for the engine's first health checks
+	}
 	if format == "json" {
 		steps := make([]planJSON, 0, len(p.Steps))
 		for _, s := range p.Steps {

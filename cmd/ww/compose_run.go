@@ -224,13 +224,14 @@ func (t *tool) runHere(c *cli.Context, e *dockerx.Engine, id string, req deploy.
 // cannotRun gives the failure to find a command the exit code that shells have for
 // it.
 func cannotRun(err error) error {
-	for words, code := range map[string]int{"no such file or directory": 127, "executable file not found": 127, "permission denied": 126} {
-		var ee *deploy.EngineError
-		if errors.As(err, &ee) && strings.Contains(ee.Error(), "unable to start container process") && strings.Contains(ee.Error(), words) {
-			return &commandError{ee, code}
-		}
+	var ee *deploy.EngineError
+	switch {
+	case !errors.As(err, &ee) || ee.Kind != deploy.NoProgram:
+		return err
+	case strings.HasSuffix(ee.Err.Error(), "isn't in its image"):
+		return &commandError{ee, 127}
 	}
-	return err
+	return &commandError{ee, 126}
 }
 
 // commandError is a command that can't be run, with the code that says so.

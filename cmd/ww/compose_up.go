@@ -207,7 +207,10 @@ func containerNames(cs []plan.Container) string {
 
 // summary says what there is now.
 func (t *tool) summary(p *types.Project, res deploy.UpResult, elapsed time.Duration) {
-	n := len(p.Services)
+	n := 0
+	for _, s := range p.Services {
+		n += min(s.GetScale(), 1)
+	}
 	services, are := "services", "are"
 	if n == 1 {
 		services, are = "service", "is"
@@ -218,14 +221,18 @@ func (t *tool) summary(p *types.Project, res deploy.UpResult, elapsed time.Durat
 		fmt.Fprintf(t.err, "%s %s: %d %s in %.1fs\n", t.paint(green, "up"), p.Name, n, services, elapsed.Seconds())
 	}
 	for _, name := range p.ServiceNames() {
-		for _, port := range p.Services[name].Ports {
+		s := p.Services[name]
+		if s.GetScale() == 0 {
+			continue
+		}
+		for _, port := range s.Ports {
 			if port.Published != "" && port.Published != "0" && !strings.Contains(port.Published, "-") {
 				host := port.HostIP
 				if host == "" || host == "0.0.0.0" || host == "::" {
 					host = "127.0.0.1"
 				}
 				scheme := ""
-				if p.Services[name].Labels[deploy.LabelPhase] == "ingress" {
+				if s.Labels[deploy.LabelPhase] == "ingress" {
 					scheme = "http://"
 				}
 				fmt.Fprintf(t.err, "  %s answers at %s%s:%s\n", name, scheme, host, port.Published)

@@ -35,6 +35,12 @@ func (t *tool) waitCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			// What `run` has made counts for a service that has nothing else.
+			own := map[string]bool{}
+			for _, ctr := range cs {
+				own[ctr.Service] = own[ctr.Service] || !ctr.OneOff
+			}
+			cs = slices.DeleteFunc(cs, func(ctr plan.Container) bool { return ctr.OneOff && own[ctr.Service] })
 			for _, s := range services {
 				if !slices.ContainsFunc(cs, func(ctr plan.Container) bool { return ctr.Service == s }) {
 					return notRunning(s, nil)

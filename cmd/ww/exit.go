@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 	"syscall"
+
+	"github.com/charmbracelet/x/ansi"
 
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/progress"
@@ -46,6 +49,14 @@ type configError struct {
 
 func (e *configError) Unwrap() error { return e.error }
 
+// fileError is a failure to write on this machine.
+type fileError struct {
+	error
+	remedy string
+}
+
+func (e *fileError) Unwrap() error { return e.error }
+
 // buildError is a failure of preparing or building images.
 type buildError struct {
 	error
@@ -61,7 +72,7 @@ func prepareError(err error) error {
 	case errors.Is(err, syscall.ENOSPC):
 		remedy = "free some space on the disk: build contexts and their copy of ww are written to " + compose.Folder + " beside the .ww file"
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
-		remedy = "the project's folder has to be writable: build contexts and the bus password are kept in " + compose.Folder
+		return &fileError{err, "the project's folder has to be writable: build contexts and the bus password are kept in " + compose.Folder}
 	}
 	return &buildError{err, remedy}
 }
@@ -116,9 +127,13 @@ func (t *tool) report(err error) int {
 		t.quote("last lines of the build:", engine.Output)
 	}
 	if errors.As(err, &component) {
-		if len(component.Logs) > 0 {
+		if check := component.Check; check != nil {
+			t.quote("its health check "+outcome(check), check.Output)
+		}
+		switch {
+		case len(component.Logs) > 0:
 			t.quote("last lines of "+component.Container+":", component.Logs)
-		} else {
+		case component.Started:
 			fmt.Fprintf(t.err, "%s wrote nothing\n", component.Container)
 		}
 	}
@@ -128,10 +143,22 @@ func (t *tool) report(err error) int {
 	return code
 }
 
+// outcome says how a health check failed.
+func outcome(c *deploy.Check) string {
+	says := ", and wrote nothing"
+	if len(c.Output) > 0 {
+		says = ":"
+	}
+	if c.ExitCode < 0 {
+		return "could not be run to its end" + says
+	}
+	return fmt.Sprintf("exited with code %d%s", c.ExitCode, says)
+}
+
 func (t *tool) quote(title string, lines []string) {
 	fmt.Fprintln(t.err, title)
 	for _, l := range lines {
-		fmt.Fprintf(t.err, "  | %s\n", harmless(l))
+		fmt.Fprintf(t.err, "  | %s\n", legible(l, colourful(t.err)))
 	}
 }
 
@@ -144,15 +171,20 @@ func classify(err error) (int, string) {
 		engine    *deploy.EngineError
 		timeout   *timeoutError
 		build     *buildError
+		file      *fileError
 		answer    *answerError
 		drain     *drainError
 		missing   *plan.MissingImageError
+		ports     *plan.PortError
+		external  *plan.MissingExternalError
 	)
 	switch {
 	case errors.As(err, &drain):
 		return exitDrain, drain.remedy
 	case errors.As(err, &answer):
 		return exitComponent, answer.remedy
+	case errors.As(err, &file):
+		return exitFailed, file.remedy
 	case errors.As(err, &build):
 		return exitBuild, build.remedy
 	case errors.As(err, &timeout):
@@ -164,6 +196,9 @@ func classify(err error) (int, string) {
 	case errors.Is(err, compose.ErrNoFile):
 		return exitConfig, "name a file with -f, or write a main.ww"
 	case errors.As(err, &component):
+		if component.Remedy != "" {
+			return exitComponent, component.Remedy
+		}
 		return exitComponent, "what it says about itself is above; --keep leaves its container for a closer look"
 	case errors.Is(err, context.Canceled):
 		return exitCancelled, ""
@@ -173,8 +208,14 @@ func classify(err error) (int, string) {
 			return exitBuild, engine.Remedy
 		case deploy.Unsupported, deploy.Invalid:
 			return exitConfig, engine.Remedy
+		case deploy.NoProgram:
+			return exitComponent, engine.Remedy
 		}
 		return exitEngine, engine.Remedy
+	case errors.As(err, &external):
+		return exitConfig, external.Remedy()
+	case errors.As(err, &ports):
+		return exitConfig, ports.Remedy()
 	case errors.As(err, &missing) && missing.NoBuild:
 		return exitEngine, "`ww compose build " + missing.Service + "` builds it"
 	case errors.As(err, &missing):
@@ -183,6 +224,31 @@ func classify(err error) (int, string) {
 		return exitTimeout, ""
 	}
 	return exitFailed, ""
+}
+
+// painting is an escape sequence for how text looks.
+var painting = regexp.MustCompile("\x1b\\[[0-9;:]*m")
+
+// legible is a line of a program's output as a terminal would show it: without
+// what it overwrites and without escape sequences, but for those of colours where
+// they are wanted.
+func legible(s string, colours bool) string {
+	s = strings.TrimRight(s, "\r")
+	s = s[strings.LastIndexByte(s, '\r')+1:]
+	if !colours {
+		return harmless(ansi.Strip(s))
+	}
+	var b strings.Builder
+	end := 0
+	for _, at := range painting.FindAllStringIndex(s, -1) {
+		b.WriteString(harmless(ansi.Strip(s[end:at[0]])) + s[at[0]:at[1]])
+		end = at[1]
+	}
+	b.WriteString(harmless(ansi.Strip(s[end:])))
+	if end > 0 {
+		b.WriteString("\x1b[0m") // it may never end them
+	}
+	return b.String()
 }
 
 // harmless makes control characters visible, so that a component's output

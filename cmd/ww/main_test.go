@@ -95,6 +95,7 @@ func TestEngine(t *testing.T) {
 			project := "wwtest-" + strings.TrimPrefix(name, "script-")
 			env.Setenv("COMPOSE_PROJECT_NAME", project)
 			env.Setenv("PORT", freePort())
+			env.Setenv("PORT2", freePort())
 			env.Setenv("WW", binary)
 			env.Setenv("EXAMPLES", abs("../../examples"))
 			env.Defer(func() { removeProject(project) })

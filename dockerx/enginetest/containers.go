@@ -311,7 +311,11 @@ func (e *Engine) inspectContainer(_ http.ResponseWriter, r *http.Request) (reply
 			if health == "" {
 				health = "starting"
 			}
-			state["Health"] = map[string]any{"Status": health}
+			check := map[string]any{"Status": health}
+			if health == "unhealthy" {
+				check["Log"] = []map[string]any{{"ExitCode": 1, "Output": e.opts.Services[c.service()].CheckOutput}}
+			}
+			state["Health"] = check
 		}
 		ports := map[string][]map[string]string{}
 		for _, p := range c.ports {

@@ -56,6 +56,7 @@ type Behaviour struct {
 	Exits       bool   // it ends by itself after that
 	ExitCode    int    // of its end, by itself or when it is stopped
 	Health      Health
+	CheckOutput string // of its health check, each time that this fails
 	PortTaken   int    // this host port is taken by another program: the start fails
 	StartError  string // the start fails with this
 	IgnoresStop bool   // only killing ends it

@@ -23,7 +23,16 @@ type ComponentError struct {
 	ExitCode  int // meaningful when Exited
 	Exited    bool
 	Reason    string   // what happened: "exited with code 3", "was not ready after 60s"
+	Remedy    string   // what to try, where that is known
 	Logs      []string // its last lines
+	Started   bool     // it ran, and could write some
+	Check     *Check   // its health check, where that is what failed
+}
+
+// Check is a health check that failed.
+type Check struct {
+	ExitCode int      // negative where it was cut off, or couldn't be run
+	Output   []string // its last lines
 }
 
 func (e *ComponentError) Error() string { return e.Service + " " + e.Reason }
@@ -53,15 +62,55 @@ func isNotFound(err error) bool {
 	return errors.As(err, &ee) && ee.Kind == NotFound
 }
 
-// failure makes the error of a component, with the last lines of its log.
-func (e *executor) failure(ctx context.Context, s plan.Step, id string, b *brokenError) error {
+// failure makes the error of a component, with the last lines of its log and of
+// its health check. probed is how our own run of that came out last, for when the
+// engine hasn't made one yet; it may be nil.
+func (e *executor) failure(ctx context.Context, s plan.Step, id string, b *brokenError, probed *Check) error {
 	ctx, cancel := context.WithTimeout(ctx, logsWithin)
 	defer cancel()
-	err := &ComponentError{Service: s.Service, Container: plan.FinalName(s.Name), Reason: b.reason, Logs: Tail(ctx, e.driver, id, LogLines)}
+	err := &ComponentError{Service: s.Service, Container: plan.FinalName(s.Name), Reason: b.reason, Logs: Tail(ctx, e.driver, id, LogLines), Started: true}
 	if b.code != nil {
 		err.Exited, err.ExitCode = true, *b.code
+		if restarts(e.project.Services[s.Service]) > 0 {
+			err.Logs = lastLife(err.Logs)
+		}
+		return err
+	}
+	err.Check = probed
+	if c, inspected := e.driver.Inspect(ctx, id); inspected == nil && c.Check != nil {
+		var out lines
+		_, _ = out.Write([]byte(c.Check.Output))
+		err.Check = &Check{c.Check.ExitCode, out.last(LogLines)}
 	}
 	return err
+}
+
+// lastLife leaves one of several times the same lines, which is what a container
+// writes that ends and is started again.
+func lastLife(logs []string) []string {
+	for n := 1; n <= len(logs)/2; n++ {
+		again := true
+		for i := n; i < len(logs) && again; i++ {
+			again = logs[i] == logs[i-n]
+		}
+		switch {
+		case again && len(logs) < LogLines:
+			return logs[:n] // it begins where a life does
+		case again:
+			return logs[len(logs)-n:]
+		}
+	}
+	return logs
+}
+
+// unstartable makes a component's error of one that the engine has with its
+// program; any other one stays.
+func unstartable(err error, s plan.Step) error {
+	var ee *EngineError
+	if !errors.As(err, &ee) || ee.Kind != NoProgram {
+		return err
+	}
+	return &ComponentError{Service: s.Service, Container: plan.FinalName(s.Name), Reason: "can't be started: " + ee.Err.Error(), Remedy: ee.Remedy}
 }
 
 // oneShot reports whether a service is expected to end.

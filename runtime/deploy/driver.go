@@ -178,6 +178,7 @@ const (
 	Unreachable ErrorKind = "unreachable"  // no engine answers
 	Denied      ErrorKind = "denied"       // no permission on the socket
 	NoImage     ErrorKind = "no-image"     // an image isn't there and can't be pulled
+	NoProgram   ErrorKind = "no-program"   // what a container is to run can't be
 	PortTaken   ErrorKind = "port-taken"   // a host port is in use
 	DiskFull    ErrorKind = "disk-full"    // no space left on the engine's or this disk
 	BuildFailed ErrorKind = "build-failed" // a step of a Dockerfile failed

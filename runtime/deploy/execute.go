@@ -293,7 +293,7 @@ func inherit(s *types.ServiceConfig, mounts []plan.Mount) {
 func (e *executor) start(ctx context.Context, s plan.Step) error {
 	id := e.container(s)
 	call, release := finishing(ctx)
-	err := e.driver.Start(call, id)
+	err := unstartable(e.driver.Start(call, id), s)
 	release()
 	if e.project == nil {
 		return err
@@ -342,7 +342,7 @@ func (e *executor) hook(ctx context.Context, s plan.Step, id, which string, h ty
 	if err != nil {
 		reason = fmt.Sprintf("%s hook %q: %v", which, strings.Join(h.Command, " "), err)
 	}
-	return &ComponentError{Service: s.Service, Container: s.Name, Reason: reason, Logs: out.last(LogLines)}
+	return &ComponentError{Service: s.Service, Container: s.Name, Reason: reason, Logs: out.last(LogLines), Started: true}
 }
 
 func environment(m types.MappingWithEquals) []string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,8 @@ func TestBroken(t *testing.T) {
 		plain   bool // without a health check
 		timeout time.Duration
 		reason  string
-		code    int // -1: it hasn't ended
+		check   string // its code and output; empty: it isn't what failed
+		code    int    // -1: it hasn't ended
 	}{
 		"exits":              {a: enginetest.Behaviour{Exits: true, ExitCode: 3}, reason: "exited with code 3", code: 3},
 		"exits, plain":       {a: enginetest.Behaviour{Exits: true, ExitCode: 3}, plain: true, reason: "exited with code 3", code: 3},
@@ -33,9 +35,9 @@ func TestBroken(t *testing.T) {
 		"crash loop, plain":  {a: enginetest.Behaviour{Exits: true, ExitCode: 5}, restart: "unless-stopped", plain: true, reason: "exited with code 5", code: 5},
 		"ends well, plain":   {a: enginetest.Behaviour{Exits: true}, restart: "always", plain: true, reason: "exited with code 0"},
 		"ends well":          {a: enginetest.Behaviour{Exits: true}, restart: "always", reason: "exited with code 0"},
-		"unhealthy":          {a: enginetest.Behaviour{Health: enginetest.NeverHealthy}, reason: "is unhealthy", code: -1},
-		"never ready":        {a: enginetest.Behaviour{Health: enginetest.HealthWhenAsked}, timeout: 200 * time.Millisecond, reason: "was not ready after 200ms", code: -1},
-		"never ready, quiet": {a: enginetest.Behaviour{Health: enginetest.HealthWhenAsked, Output: []enginetest.Line{}}, timeout: 200 * time.Millisecond, reason: "was not ready after 200ms", code: -1},
+		"unhealthy":          {a: enginetest.Behaviour{Health: enginetest.NeverHealthy, CheckOutput: "no database\n"}, reason: "is unhealthy", check: "1 no database", code: -1},
+		"never ready":        {a: enginetest.Behaviour{Health: enginetest.HealthWhenAsked}, timeout: 200 * time.Millisecond, reason: "was not ready after 200ms", check: "1 ", code: -1},
+		"never ready, quiet": {a: enginetest.Behaviour{Health: enginetest.HealthWhenAsked, Output: []enginetest.Line{}}, timeout: 200 * time.Millisecond, reason: "was not ready after 200ms", check: "1 ", code: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tt.a.Output == nil {
@@ -56,6 +58,13 @@ func TestBroken(t *testing.T) {
 			e := wantComponentError(t, err, "a", tt.reason)
 			if e.Exited != (tt.code >= 0) || e.Exited && e.ExitCode != tt.code {
 				t.Errorf("exited: %v, code %d; want %d", e.Exited, e.ExitCode, tt.code)
+			}
+			check := ""
+			if e.Check != nil {
+				check = fmt.Sprint(e.Check.ExitCode, " ", strings.Join(e.Check.Output, "|"))
+			}
+			if check != tt.check {
+				t.Errorf("its check: %q, want %q", check, tt.check)
 			}
 			if len(tt.a.Output) == 0 {
 				if len(e.Logs) != 0 {
@@ -122,7 +131,9 @@ func TestStartFails(t *testing.T) {
 	t.Run("command not found", func(t *testing.T) {
 		w := newWorld(t, enginetest.Options{Services: map[string]enginetest.Behaviour{"a": {StartError: `exec: "nothing": executable file not found in $PATH`}}}, "a:")
 		_, err := w.up(w.ctx)
-		wantEngineError(t, err, deploy.Other, "start container p-a-1")
+		if e := wantComponentError(t, err, "a", `can't be started: "nothing" isn't in its image`); e.Remedy == "" || e.Started {
+			t.Errorf("%+v", e)
+		}
 	})
 	t.Run("name taken", func(t *testing.T) {
 		w := newWorld(t, enginetest.Options{}, "a:")

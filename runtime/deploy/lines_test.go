@@ -44,3 +44,24 @@ func FuzzLineWriter(f *testing.F) {
 		}
 	})
 }
+
+func TestLastLife(t *testing.T) {
+	for in, want := range map[string]string{
+		"":            "",
+		"a":           "a",
+		"a b":         "a b",
+		"a a":         "a",
+		"a b a b a":   "a b",
+		"a b c a b":   "a b c a b",
+		"a b a b c":   "a b a b c",
+		"a b b a b b": "a b b",
+	} {
+		if got := strings.Join(lastLife(strings.Fields(in)), " "); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+	cut := strings.Fields(strings.Repeat("b a ", LogLines/2))
+	if got := strings.Join(lastLife(cut), " "); got != "b a" {
+		t.Errorf("cut: %q", got)
+	}
+}

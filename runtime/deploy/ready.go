@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -26,7 +25,8 @@ func (e *executor) awaitReady(ctx context.Context, s plan.Step) error {
 	defer cancel()
 	verdicts := make(chan error, 2)
 	go func() { verdicts <- e.byEvents(limited, svc, s, id) }()
-	go func() { verdicts <- e.byProbe(limited, svc, s, id) }()
+	var probed *Check // by the second one, which has ended when this is read
+	go func() { verdicts <- e.byProbe(limited, svc, s, id, &probed) }()
 	err := errNoVerdict
 	for range 2 { // the second one ends because the first has told
 		v := <-verdicts
@@ -44,9 +44,9 @@ func (e *executor) awaitReady(ctx context.Context, s plan.Step) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &broken):
-		return e.failure(ctx, s, id, broken)
+		return e.failure(ctx, s, id, broken, probed)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errNoVerdict):
-		return e.failure(ctx, s, id, &brokenError{reason: fmt.Sprintf("was not ready after %s", e.timeout)})
+		return e.failure(ctx, s, id, &brokenError{reason: fmt.Sprintf("was not ready after %s", e.timeout)}, probed)
 	}
 	return err
 }
@@ -133,8 +133,9 @@ func (e *executor) look(ctx context.Context, svc types.ServiceConfig, id string)
 	return errNoVerdict
 }
 
-// byProbe judges by running the health check itself.
-func (e *executor) byProbe(ctx context.Context, svc types.ServiceConfig, s plan.Step, id string) error {
+// byProbe judges by running the health check itself. failed is how that came out
+// last.
+func (e *executor) byProbe(ctx context.Context, svc types.ServiceConfig, s plan.Step, id string, failed **Check) error {
 	test := probeOf(svc.HealthCheck)
 	if test == nil {
 		var err error
@@ -155,9 +156,13 @@ func (e *executor) byProbe(ctx context.Context, svc types.ServiceConfig, s plan.
 	}
 	pause := 30 * time.Millisecond
 	for {
-		code, err := e.driver.Exec(ctx, id, ExecSpec{Cmd: test, Stdout: io.Discard, Stderr: io.Discard})
-		if err == nil && code == 0 {
+		var out lines
+		code, err := e.driver.Exec(ctx, id, ExecSpec{Cmd: test, Stdout: &out, Stderr: &out})
+		switch {
+		case err == nil && code == 0:
 			return nil
+		case err == nil:
+			*failed = &Check{code, out.last(LogLines)}
 		}
 		// It may not be running any more, or not yet: the events tell.
 		timer := time.NewTimer(pause)
@@ -230,7 +235,7 @@ func (e *executor) awaitCompleted(ctx context.Context, s plan.Step) error {
 	err := e.completion(ctx, svc, s, id)
 	var broken *brokenError
 	if ctx.Err() == nil && errors.As(err, &broken) {
-		return e.failure(ctx, s, id, broken)
+		return e.failure(ctx, s, id, broken, nil)
 	}
 	return err
 }

@@ -75,6 +75,9 @@ func (u *up) leftovers(sl *slot) {
 		step := Step{
 			Service: c.Service, Number: c.Number, Name: c.Name, Target: c.ID, Cause: "left over from an interrupted update",
 		}
+		if sl.cause == "" {
+			step.Cause += ": " + sl.old.Name + " is there in its place"
+		}
 		var stop *node
 		if c.running() {
 			step.Op = Stop

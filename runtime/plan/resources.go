@@ -16,7 +16,7 @@ func (u *up) resources() error {
 		create := Step{Op: CreateNetwork, Service: key, Name: n.Name, Cause: "not there"}
 		switch {
 		case at < 0 && bool(n.External):
-			return fmt.Errorf("network %q is declared as external and isn't there: create it with `docker network create %s`", n.Name, n.Name)
+			return &MissingExternalError{"network", n.Name}
 		case at < 0:
 			u.networks[key] = u.graph.add(create)
 		case !bool(n.External) && u.have.Networks[at].diverges(u.Networks[key]) && !u.opts.NoRecreate:
@@ -34,7 +34,7 @@ func (u *up) resources() error {
 		create := Step{Op: CreateVolume, Service: key, Name: v.Name, Cause: "not there"}
 		switch {
 		case at < 0 && bool(v.External):
-			return fmt.Errorf("volume %q is declared as external and isn't there: create it with `docker volume create %s`", v.Name, v.Name)
+			return &MissingExternalError{"volume", v.Name}
 		case at < 0:
 			u.volumes[key] = u.graph.add(create)
 		case bool(v.External) || !u.have.Volumes[at].diverges(u.Volumes[key]) || u.opts.NoRecreate:
@@ -94,6 +94,19 @@ func Images(want *types.Project, have Observed, opts Options) (Plan, error) {
 	}
 	all, err := g.steps()
 	return Plan{Steps: all}, err
+}
+
+// MissingExternalError is a network or volume that isn't there, and that is for
+// others to make.
+type MissingExternalError struct{ Kind, Name string }
+
+func (e *MissingExternalError) Error() string {
+	return fmt.Sprintf("%s %q is declared as external, and isn't there", e.Kind, e.Name)
+}
+
+// Remedy says what to do about it.
+func (e *MissingExternalError) Remedy() string {
+	return fmt.Sprintf("`docker %s create %s` makes it; without `external: true` it is made, and removed, with the project", e.Kind, e.Name)
 }
 
 // MissingImageError is an image that isn't there and that nothing may bring.

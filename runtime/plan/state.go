@@ -42,11 +42,18 @@ type Container struct {
 	Mounts     []Mount
 	TTY        bool     // known from an inspection only
 	Probe      []string // its health check, as an engine writes it; likewise
+	Check      *Check   // the last check that failed, if the newest one did; likewise
 	Labels     map[string]string
 	Ports      []Port
 	IPs        map[string]string // network name → address
 	Command    string
 	Created    time.Time
+}
+
+// Check is how a health check came out.
+type Check struct {
+	ExitCode int    // negative where it was cut off, or couldn't be run
+	Output   string // as far as the engine keeps it
 }
 
 // Mount is something that a container has mounted.

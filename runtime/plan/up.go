@@ -39,7 +39,7 @@ type Wanted struct {
 }
 
 // Up plans the way from have to want. It fails where something is needed that
-// no step can bring.
+// no step can bring, and where two containers would publish one host port.
 func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 	u := &up{
 		Wanted: want, want: want.Project, have: have, opts: opts,
@@ -70,6 +70,11 @@ func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 				u.awaited[dep] = map[string]bool{}
 			}
 			u.awaited[dep][d.Condition] = u.awaited[dep][d.Condition] || d.Required
+		}
+	}
+	if !opts.NoStart {
+		if err := clashes(u.want); err != nil {
+			return Plan{}, err
 		}
 	}
 	if err := u.resources(); err != nil {
