@@ -97,7 +97,9 @@ func (h *host) serve(ctx context.Context) error {
 	server.BaseContext = func(net.Listener) context.Context { return background }
 	var wg sync.WaitGroup
 	failed := make(chan error, 1)
+	served := make(chan struct{})
 	wg.Go(func() {
+		defer close(served)
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			failed <- fmt.Errorf("serve HTTP: %w", err)
 		}
@@ -108,9 +110,7 @@ func (h *host) serve(ctx context.Context) error {
 	stop()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterGrace)
 	defer cancel()
-	if server.Shutdown(last) != nil {
-		_ = server.Close() // whoever still waits has waited long enough
-	}
+	h.shut(last, server, listener, served)
 	h.tracer.Close(last)
 	wg.Wait()
 	return err

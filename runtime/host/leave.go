@@ -25,13 +25,27 @@ func (h *host) linger(ctx context.Context) {
 	h.state.until(ctx, func(v view) bool { return v.open == 0 })
 }
 
-// connState counts the connections that are open.
-func (h *host) connState(_ net.Conn, s http.ConnState) {
-	switch s {
-	case http.StateNew:
-		h.state.update(func() { h.state.open++ })
-	case http.StateClosed, http.StateHijacked:
-		h.state.update(func() { h.state.open-- })
+// connState notes what the connections do that are open.
+func (h *host) connState(c net.Conn, s http.ConnState) {
+	h.state.update(func() {
+		if s == http.StateClosed || s == http.StateHijacked {
+			delete(h.state.conns, c)
+			return
+		}
+		h.state.conns[c] = s
+	})
+}
+
+// shut ends the server, but not before it has answered what it has taken: once
+// its own Shutdown has begun, it drops requests that it reads. served is closed
+// when the server takes no connection any more. What the system has accepted and
+// the server hasn't is reset.
+func (h *host) shut(ctx context.Context, server *http.Server, l net.Listener, served <-chan struct{}) {
+	_ = l.Close() // it was open
+	wait(ctx, served)
+	h.state.until(ctx, func(v view) bool { return v.busy == 0 })
+	if server.Shutdown(ctx) != nil {
+		_ = server.Close() // whoever still waits has waited long enough
 	}
 }
 

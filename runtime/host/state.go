@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"sync"
 )
 
@@ -42,7 +44,7 @@ type state struct {
 	busErr  string // why the bus can't be used; empty if it can
 	begun   bool   // it was ready once
 	entered int    // work from outside that is being done
-	open    int    // connections from outside
+	conns   map[net.Conn]http.ConnState
 	changed chan struct{}
 }
 
@@ -55,16 +57,24 @@ type view struct {
 	Public  string // the same, with nothing of how the system is built
 	BusErr  string
 	entered int
-	open    int
+	open    int             // connections
+	busy    int             // those that aren't idle
 	changed <-chan struct{} // closed when any of it changes
 }
 
-func newState() *state { return &state{phase: starting, changed: make(chan struct{})} }
+func newState() *state {
+	return &state{phase: starting, conns: map[net.Conn]http.ConnState{}, changed: make(chan struct{})}
+}
 
 func (s *state) view() view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := view{Phase: s.phase, Started: s.begun, BusErr: s.busErr, entered: s.entered, open: s.open, changed: s.changed}
+	v := view{Phase: s.phase, Started: s.begun, BusErr: s.busErr, entered: s.entered, open: len(s.conns), changed: s.changed}
+	for _, c := range s.conns {
+		if c != http.StateIdle {
+			v.busy++
+		}
+	}
 	detail := s.detail
 	if s.phase == ready && s.busErr != "" {
 		v.Phase, detail = cutOff, s.busErr
