@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"compose":                         {"syntax", "model", "templates"},
 	"runtime/plan":                    {},
 	"runtime/deploy":                  {"runtime/plan"},
+	"runtime/deploy/inproc":           {"runtime/plan", "runtime/deploy", "runtime/bus", "runtime/registry", "runtime/component", "runtime/component/api", "runtime/host"},
 	"progress":                        {"runtime/plan", "runtime/deploy"},
 	"runtime/bus":                     {},
 	"runtime/bus/...":                 {"runtime/bus", "runtime/registry", "runtime/bus/bustest"},

@@ -3,7 +3,6 @@ package compose
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,12 +14,7 @@ import (
 // environment gives the component its configuration, and its secrets as files.
 // It reports whether the root can be read-only.
 func (g *generator) environment(s *object, c *model.Component, grace time.Duration) bool {
-	settings := &model.Map{}
-	for _, f := range c.Settings.Fields {
-		if !slices.Contains(containerKeys, f.Key) {
-			settings.Fields = append(settings.Fields, f)
-		}
-	}
+	settings := settingsOf(c)
 	if script, _ := g.script(c); script != "" && c.Settings.Field("command") == nil {
 		settings.Fields = append(settings.Fields, model.Field{Key: "command", Value: []model.Value{"python", script}})
 	}

@@ -41,6 +41,7 @@ type Request struct {
 	Running  bool             // it is for what runs already: the variables in env_file aren't needed
 	Binary   templates.Binary // for the images
 	Raw      Raw
+	Here     bool // components are to run without containers: the files are read, and nothing is generated
 }
 
 // Raw is what is to stay as compose files have it.
@@ -53,7 +54,8 @@ type Raw struct {
 
 // Loaded is a project with where it comes from.
 type Loaded struct {
-	Project *types.Project // nil where Diagnostics has errors
+	Project *types.Project // nil where Diagnostics has errors, or Here was asked for
+	Name    string         // of the project
 	Dir     string         // absolute
 	Files   []string       // absolute, in order
 
@@ -91,7 +93,8 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	if err := l.read(req, opts.ConfigPaths, name); err != nil || l.Diagnostics.HasErrors() {
+	l.Name = name
+	if err := l.read(req, opts.ConfigPaths, name); err != nil || req.Here || l.Diagnostics.HasErrors() {
 		return l, err
 	}
 	var unset unsetVariables
@@ -269,6 +272,9 @@ func (l *Loaded) read(req Request, paths []string, name string) error {
 	l.Model = m
 	l.Diagnostics = append(l.Diagnostics, diags...)
 	if l.Diagnostics.HasErrors() {
+		return nil
+	}
+	if req.Here {
 		return nil
 	}
 	gen, diags := Generate(m, Options{Name: name, Dir: l.Dir, Binary: req.Binary, Header: header(parsed)})

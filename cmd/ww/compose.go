@@ -237,13 +237,17 @@ func unbuilt(l *compose.Loaded) syntax.Diagnostics {
 		if _, wanted := l.Project.Services[c.Name]; !wanted {
 			continue
 		}
-		diags = append(diags, syntax.Diagnostic{
-			Severity: syntax.Error, Code: "not-built", Span: c.Span,
-			Message: fmt.Sprintf("%q is of kind `%s`, which this version of ww can't run yet", c.Name, strings.TrimSpace(c.Kind+" "+c.Type)),
-			Remedy:  "it can run: " + strings.Join(model.BuiltKinds(), ", "),
-		})
+		diags = append(diags, notBuilt(c))
 	}
 	return diags
+}
+
+func notBuilt(c *model.Component) syntax.Diagnostic {
+	return syntax.Diagnostic{
+		Severity: syntax.Error, Code: "not-built", Span: c.Span,
+		Message: fmt.Sprintf("%q is of kind `%s`, which this version of ww can't run yet", c.Name, strings.TrimSpace(c.Kind+" "+c.Type)),
+		Remedy:  "it can run: " + strings.Join(model.BuiltKinds(), ", "),
+	}
 }
 
 func unset(l *compose.Loaded) syntax.Diagnostics {
@@ -252,21 +256,30 @@ func unset(l *compose.Loaded) syntax.Diagnostics {
 	for _, v := range l.Generated.Variables {
 		_, wanted := l.Project.Services[v.Component]
 		value, set := l.Project.Environment[v.Name]
-		_, def := v.Default()
-		if !wanted || def || set && (value != "" || v.Op != ":?") || seen[v.Name] {
+		if !wanted || !missing(v.Env, value, set) || seen[v.Name] {
 			continue
 		}
 		seen[v.Name] = true
-		msg := fmt.Sprintf("%q needs the variable $%s, and it isn't set", v.Component, v.Name)
-		if v.Arg != "" {
-			msg += ": " + v.Arg
-		}
-		diags = append(diags, syntax.Diagnostic{
-			Severity: syntax.Error, Code: "unset-variable", Span: v.Span, Message: msg,
-			Remedy: fmt.Sprintf("export %s=…, or write it into .env beside the file", v.Name),
-		})
+		diags = append(diags, needsVariable(v.Component, v.Env))
 	}
 	return diags
+}
+
+// missing reports whether a variable is needed and has no value.
+func missing(e model.Env, value string, set bool) bool {
+	_, def := e.Default()
+	return !def && (!set || value == "" && e.Op == ":?")
+}
+
+func needsVariable(component string, e model.Env) syntax.Diagnostic {
+	msg := fmt.Sprintf("%q needs the variable $%s, and it isn't set", component, e.Name)
+	if e.Arg != "" {
+		msg += ": " + e.Arg
+	}
+	return syntax.Diagnostic{
+		Severity: syntax.Error, Code: "unset-variable", Span: e.Span, Message: msg,
+		Remedy: fmt.Sprintf("export %s=…, or write it into .env beside the file", e.Name),
+	}
 }
 
 // digests are what a project is compared by with what runs.

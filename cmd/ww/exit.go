@@ -14,6 +14,7 @@ import (
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/progress"
 	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/deploy/inproc"
 	"woodwork.dev/ww/runtime/plan"
 )
 
@@ -177,8 +178,11 @@ func classify(err error) (int, string) {
 		missing   *plan.MissingImageError
 		ports     *plan.PortError
 		external  *plan.MissingExternalError
+		listen    *inproc.ListenError
 	)
 	switch {
+	case errors.As(err, &listen):
+		return exitFailed, listenRemedy(listen)
 	case errors.As(err, &drain):
 		return exitDrain, drain.remedy
 	case errors.As(err, &answer):

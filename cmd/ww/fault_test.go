@@ -136,7 +136,7 @@ func TestFaultImageCantBePulled(t *testing.T) {
 
 func TestFaultPortTaken(t *testing.T) {
 	f := newFaked(t, apps(map[string]enginetest.Behaviour{"a": {PortTaken: 8123}}), map[string]string{"main.ww": onePort})
-	f.fails(exitEngine, []string{"start container p-a-1", "host port 8123 is in use"}, "compose", "up", "-d")
+	f.fails(exitEngine, []string{"start container p-a-1", "host port 8123 is taken"}, "compose", "up", "-d")
 }
 
 func TestFaultNameTaken(t *testing.T) {

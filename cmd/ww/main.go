@@ -51,7 +51,7 @@ func (t *tool) app() *cli.App {
 		// A comma is part of a value: docker compose has lists only by repetition.
 		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
-			t.composeCommand(),
+			t.systemCommand(), t.composeCommand(),
 			t.sendCommand(), t.chatCommand(),
 			t.busCommand(), t.traceCommand(), t.servicesCommand(),
 			t.checkCommand(), t.fmtCommand(), t.graphCommand(), t.doctorCommand(),

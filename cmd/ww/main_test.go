@@ -76,6 +76,8 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			common(env)
 			env.Setenv("DOCKER_HOST", "unix://"+filepath.Join(env.WorkDir, "no.sock"))
+			env.Setenv("PORT", freePort())
+			env.Setenv("EXAMPLES", abs("../../examples"))
 			return nil
 		},
 		Cmds: commands,
@@ -212,6 +214,23 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 			ts.Fatalf("status %s\n%s", res.Status, body)
 		}
 		fmt.Fprintf(ts.Stdout(), "%s\n", body)
+	},
+	// reach URL waits until it answers with 200.
+	"reach": func(ts *testscript.TestScript, neg bool, args []string) {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for end := time.Now().Add(time.Minute); ; <-tick.C {
+			res, err := http.Get(args[0])
+			if err == nil {
+				_ = res.Body.Close()
+				if res.StatusCode == http.StatusOK {
+					return
+				}
+			}
+			if time.Now().After(end) {
+				ts.Fatalf("%s doesn't answer with 200: %v", args[0], err)
+			}
+		}
 	},
 	// exits CODE COMMAND… checks the exit code of a program.
 	"exits": func(ts *testscript.TestScript, neg bool, args []string) {

@@ -44,22 +44,29 @@ func FromEnv(getenv func(string) string, builders map[string]component.Builder) 
 	if err != nil {
 		return Options{}, err
 	}
-	o := Options{Name: c.Name, Config: c, Builders: builders, Stdin: os.Stdin}
-	o.Addr = getenv("WW_ADDR")
-	o.SecretsDir = cmp.Or(getenv("WW_SECRETS_DIR"), DefaultSecretsDir)
-	o.secrets = component.NewSecrets(component.SecretFiles(o.SecretsDir))
+	dir := cmp.Or(getenv("WW_SECRETS_DIR"), DefaultSecretsDir)
+	o, err := New(c, builders, component.SecretFiles(dir))
+	if err != nil {
+		return Options{}, err
+	}
+	o.Stdin, o.Addr, o.SecretsDir = os.Stdin, getenv("WW_ADDR"), dir
 	o.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	if g := getenv("WW_GRACE"); g != "" {
 		if o.Grace, err = time.ParseDuration(g); err != nil {
 			return Options{}, fmt.Errorf("WW_GRACE: %w", err)
 		}
 	}
-	if err := o.queueSettings(); err != nil {
-		return Options{}, err
-	}
 	o.Traces = tracesFromEnv(getenv)
 	o.OpenBus, err = busFromEnv(getenv, o.secrets, o.Log)
 	return o, err
+}
+
+// New makes the options of a host from a component's configuration alone: its
+// settings of the queue are read, and the rest is as in the zero Options. secret
+// gives the values of secrets.
+func New(c component.Config, builders map[string]component.Builder, secret func(name string) (string, error)) (Options, error) {
+	o := Options{Name: c.Name, Config: c, Builders: builders, secrets: component.NewSecrets(secret)}
+	return o, o.queueSettings()
 }
 
 func configFromEnv(getenv func(string) string) (component.Config, error) {

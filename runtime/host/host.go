@@ -54,7 +54,7 @@ type host struct {
 
 // Run runs one component until ctx is done and returns nil once it has stopped
 // in order. An error says why it can't run, or what was not finished in time.
-// It must be the only one in its process, where that is the first of a
+// Unless it is Shared, it must be the only one in its process, where that is the first of a
 // container: it then also reaps orphans.
 func Run(ctx context.Context, opts Options) error {
 	opts, err := opts.withDefaults()
@@ -66,7 +66,7 @@ func Run(ctx context.Context, opts Options) error {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	defer base.CloseIdleConnections()
 	h.outside = downstream.New(base, h.log)
-	h.metrics = newMetrics(opts.Config, h.state, h.outside.Open)
+	h.metrics = newMetrics(opts.Config, h.state, h.outside.Open, opts.Metrics)
 	if h.tracer, err = tracing.New(ctx, opts.Traces, opts.Name, h.id, h.log); err == nil {
 		err = h.serve(ctx)
 	}
@@ -81,9 +81,11 @@ func Run(ctx context.Context, opts Options) error {
 // serve runs the HTTP server, which is there from before the beginning until
 // after the end, and the component.
 func (h *host) serve(ctx context.Context) error {
-	listener, err := net.Listen("tcp", h.Addr)
-	if err != nil {
-		return fmt.Errorf("open the HTTP port: %w", err)
+	listener, err := h.Listener, error(nil)
+	if listener == nil {
+		if listener, err = net.Listen("tcp", h.Addr); err != nil {
+			return fmt.Errorf("open the HTTP port: %w", err)
+		}
 	}
 	h.address = h.Address
 	if _, port, err := net.SplitHostPort(listener.Addr().String()); err == nil && h.address == "" {
@@ -104,7 +106,12 @@ func (h *host) serve(ctx context.Context) error {
 			failed <- fmt.Errorf("serve HTTP: %w", err)
 		}
 	})
-	wg.Go(func() { reapOrphans(background, h.log) })
+	if !h.Shared {
+		wg.Go(func() { reapOrphans(background, h.log) })
+	}
+	if h.OnState != nil {
+		wg.Go(func() { h.tellState(background) })
+	}
 	err = h.run(ctx, failed, stop)
 	h.state.enterPhase(stopped, "")
 	stop()
@@ -114,6 +121,23 @@ func (h *host) serve(ctx context.Context) error {
 	h.tracer.Close(last)
 	wg.Wait()
 	return err
+}
+
+// tellState hands on what changes until ctx is done.
+func (h *host) tellState(ctx context.Context) {
+	var last State
+	for {
+		v := h.state.view()
+		if now := (State{Phase: string(v.Phase), Ready: v.Ready, Reason: v.Reason, Bus: v.BusErr}); now != last {
+			last = now
+			h.OnState(now)
+		}
+		select {
+		case <-v.changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // run is the life of the component. abort ends the requests that are being

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +33,7 @@ type metrics struct {
 // circuits tells of each downstream whether calls to it fail at once.
 type circuits func() map[string]bool
 
-func newMetrics(c component.Config, s *state, open circuits) *metrics {
+func newMetrics(c component.Config, s *state, open circuits, shared *Metrics) *metrics {
 	labels := prometheus.Labels{"component": c.Name, "kind": c.Kind, "type": c.Type}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
@@ -59,9 +60,48 @@ func newMetrics(c component.Config, s *state, open circuits) *metrics {
 		gauge("ww_in_flight", "Messages that are being handled.", func() float64 { return float64(m.inFlight.Load()) }),
 		gauge("ww_ready", "1 if the component is ready, 0 if not.", func() float64 { return number(s.view().Ready) }),
 		&circuitGauge{open, prometheus.NewDesc("ww_circuit_open", "1 if calls to the downstream fail at once, 0 if they are made.",
-			[]string{"downstream"}, labels)},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+			[]string{"downstream"}, labels)})
+	if shared != nil {
+		shared.add(c.Name, m.registry)
+	} else {
+		ofProcess(m.registry)
+	}
 	return m
+}
+
+func ofProcess(r *prometheus.Registry) {
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+}
+
+// Metrics are those of the components of one process, and of the process.
+type Metrics struct {
+	mu      sync.Mutex
+	process *prometheus.Registry
+	parts   map[string]prometheus.Gatherer // by component
+}
+
+// NewMetrics returns what Options.Metrics may share.
+func NewMetrics() *Metrics {
+	m := &Metrics{process: prometheus.NewRegistry(), parts: map[string]prometheus.Gatherer{}}
+	ofProcess(m.process)
+	return m
+}
+
+func (m *Metrics) add(component string, g prometheus.Gatherer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.parts[component] = g
+}
+
+// ServeHTTP answers a scrape.
+func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.mu.Lock()
+	all := prometheus.Gatherers{m.process}
+	for _, g := range m.parts {
+		all = append(all, g)
+	}
+	m.mu.Unlock()
+	promhttp.HandlerFor(all, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 }
 
 func number(b bool) float64 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -22,6 +23,14 @@ const (
 	busPassword       = "bus_password"
 )
 
+// State is how a component is.
+type State struct {
+	Phase  string // starting, connecting, …, ready, draining, stopped
+	Ready  bool
+	Reason string // why it isn't ready
+	Bus    string // why the bus can't be used; empty if it can
+}
+
 // Options of a host. Name, Config, OpenBus and Builders are required.
 type Options struct {
 	Name   string // of the component; Config.Name if empty
@@ -33,8 +42,9 @@ type Options struct {
 
 	Builders map[string]component.Builder // by "KIND TYPE"
 
-	Addr    string // of the HTTP server; ":8080" if empty, port 0 for any
-	Address string // under which others reach it, for the registry; NAME:PORT if empty
+	Addr     string       // of the HTTP server; ":8080" if empty, port 0 for any
+	Listener net.Listener // in place of Addr; it is closed at the end
+	Address  string       // under which others reach it, for the registry; NAME:PORT if empty
 
 	Log    *slog.Logger // JSON to standard error if nil
 	Stdout io.Writer    // os.Stdout if nil
@@ -56,6 +66,19 @@ type Options struct {
 
 	// Traces is the URL that takes traces by OTLP over HTTP; none if empty.
 	Traces string
+
+	// Shared says that the component isn't alone in its process: what speaks of
+	// the process as a whole is left to whoever runs it.
+	Shared bool
+
+	// Metrics, where it isn't nil, are shown with those of the other components
+	// of the process.
+	Metrics *Metrics
+
+	// OnState, where it isn't nil, is told how the component is, at first and
+	// whenever that changes; calls come one after the other, and none after Run
+	// has returned.
+	OnState func(State)
 
 	// Listening, where it isn't nil, is told the address of the HTTP server.
 	Listening func(addr string)

@@ -135,7 +135,7 @@ func (h *host) watchBus(ctx context.Context) {
 		default:
 			h.log.Info("the message bus is back")
 		}
-		if h.state.view().Phase == ready {
+		if h.state.view().Phase == ready && !h.Shared {
 			trim()
 		}
 	}

@@ -101,7 +101,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) post(w http.ResponseWriter, r *http.Request) {
-	in, status, err := s.read(w, r)
+	in, status, err := Read(w, r, s.maxBody)
 	if err != nil {
 		reply(w, status, answer{Error: err.Error()})
 		return
@@ -154,15 +154,15 @@ func (s *server) deliver(ctx context.Context, in component.Submission) (bus.Repl
 	return replies, fmt.Errorf("%w: %w", errUndelivered, err)
 }
 
-// read returns the submission that the request holds, or the status that says
-// what is wrong with it.
-func (s *server) read(w http.ResponseWriter, r *http.Request) (component.Submission, int, error) {
+// Read returns the submission that the request holds, or the status that says
+// what is wrong with it: its body may have so many bytes.
+func Read(w http.ResponseWriter, r *http.Request, maxBody int64) (component.Submission, int, error) {
 	in := component.Submission{ID: bus.NewID(), Session: r.URL.Query().Get("session")}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return in, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", s.maxBody)
+		return in, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody)
 	case err != nil:
 		return in, http.StatusBadRequest, errors.New("the body ended early")
 	}

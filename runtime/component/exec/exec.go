@@ -48,6 +48,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -111,11 +112,12 @@ type program struct {
 }
 
 func (p program) check() error {
-	if strings.ContainsAny(p.args[0], `/\`) && p.dir != "" {
-		return nil // relative to a directory that only exec knows how to join
+	name := p.args[0]
+	if strings.ContainsAny(name, `/\`) && p.dir != "" && !filepath.IsAbs(name) {
+		name = filepath.Join(p.dir, name)
 	}
-	if _, err := exec.LookPath(p.args[0]); err != nil {
-		return fmt.Errorf("there is no program %q in the image: %w", p.args[0], errors.Unwrap(err))
+	if _, err := exec.LookPath(name); err != nil {
+		return fmt.Errorf("there is no program %q where the component runs: %w", p.args[0], errors.Unwrap(err))
 	}
 	return nil
 }

@@ -1,0 +1,318 @@
+// Package inproc runs the components of local and server deployments: all of
+// them in this process, around one bus. It is the coordinator of their start,
+// each component as soon as what it depends on is ready, and of their end, in
+// which nothing that was accepted is lost: intake stops, the bus empties,
+// components stop in reverse order, the bus last.
+package inproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/component"
+	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/host"
+	"woodwork.dev/ww/runtime/plan"
+	"woodwork.dev/ww/runtime/registry"
+)
+
+// Component is one component of the system.
+type Component struct {
+	Config     component.Config
+	DependsOn  []string      // components that are ready before it starts
+	Ingress    bool          // it takes work from outside: the last to start, the first to stop
+	Addr       string        // where it serves its own HTTP, for those that have a port; any free port of 127.0.0.1 if empty
+	Grace      time.Duration // for stopping; the host's default if 0
+	Deployment string        // that it belongs to
+}
+
+// Options of a system. OpenBus, Builders and Components are required.
+type Options struct {
+	Components []Component // each after what it depends on
+	Servers    []Server
+	Builders   map[string]component.Builder
+
+	// OpenBus connects to the bus, which is shared by all components and closed
+	// at the end. It is called again, after a pause, until it succeeds.
+	OpenBus func(ctx context.Context) (bus.Bus, registry.Registry, error)
+
+	Secret func(name string) (string, error) // gives the values of variables
+	Log    *slog.Logger
+	Stdout io.Writer
+	Stdin  io.Reader
+
+	Ready  time.Duration         // that one component may take to get ready
+	Drain  time.Duration         // that the bus may take to empty at the end
+	Report func(deploy.Progress) // is told of each step; called from several goroutines
+}
+
+// System is a system that runs.
+type System struct {
+	Options
+	bus     *shared
+	metrics *host.Metrics
+	parts   []*part
+	byName  map[string]*part
+	servers []*server
+
+	failing sync.Once
+	failed  chan struct{} // closed when the system can't go on
+	err     error
+	live    context.CancelFunc // ends what belongs to the system as a whole
+	wg      sync.WaitGroup
+}
+
+// Start brings a system up and returns when all of it is ready. Ports are opened
+// before anything else, so that one that is taken has nothing started. When it
+// fails, or ctx is done, what was started is stopped again.
+func Start(ctx context.Context, o Options) (*System, error) {
+	if o.Report == nil {
+		o.Report = func(deploy.Progress) {}
+	}
+	if o.Ready <= 0 {
+		o.Ready = deploy.DefaultTimeout
+	}
+	s := &System{Options: o, metrics: host.NewMetrics(), byName: map[string]*part{}, failed: make(chan struct{})}
+	s.bus = &shared{open: o.OpenBus}
+	for i := range o.Components {
+		p, err := newPart(s, &o.Components[i])
+		if err != nil {
+			return nil, errors.Join(err, s.closeListeners())
+		}
+		s.parts = append(s.parts, p)
+		s.byName[p.Config.Name] = p
+	}
+	for i := range o.Servers {
+		srv, err := newServer(s, &o.Servers[i])
+		if err != nil {
+			return nil, errors.Join(err, s.closeListeners())
+		}
+		s.servers = append(s.servers, srv)
+	}
+	live, end := context.WithCancel(context.WithoutCancel(ctx))
+	s.live = end
+	if err := s.begin(ctx, live); err != nil {
+		// What failed is told; the end must not be held up by it.
+		_, stop := s.Stop(context.WithoutCancel(ctx))
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, errors.Join(err, stop)
+	}
+	return s, nil
+}
+
+func (s *System) closeListeners() error {
+	var errs []error
+	for _, p := range s.parts {
+		errs = append(errs, p.listener.Close())
+	}
+	for _, srv := range s.servers {
+		errs = append(errs, srv.listener.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// begin starts the bus, then everything at once: each part waits for those that
+// it depends on.
+func (s *System) begin(ctx, live context.Context) error {
+	for _, srv := range s.servers {
+		srv.serve(live)
+	}
+	err := s.step(ctx, plan.Step{Op: plan.Ready, Service: "message-bus", Name: "message-bus"}, func(report func(string)) error {
+		return s.bus.await(ctx, s.Log, report)
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	for _, p := range s.parts {
+		wg.Go(func() {
+			if err := p.start(ctx, live); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				if first == nil && ctx.Err() == nil {
+					first = err
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if first == nil {
+		return context.Cause(ctx)
+	}
+	return first
+}
+
+// step reports on one step.
+func (s *System) step(ctx context.Context, step plan.Step, do func(report func(string)) error) error {
+	begin := time.Now()
+	s.Report(deploy.Progress{Step: step, Status: deploy.Running})
+	err := do(func(text string) { s.Report(deploy.Progress{Step: step, Status: deploy.Info, Text: text}) })
+	switch {
+	case err == nil:
+		s.Report(deploy.Progress{Step: step, Status: deploy.Done, Elapsed: time.Since(begin)})
+	case ctx.Err() == nil:
+		s.Report(deploy.Progress{Step: step, Status: deploy.Failed, Elapsed: time.Since(begin), Err: err})
+	}
+	return err
+}
+
+// Failed is closed when the system can't go on by itself; Err says why.
+func (s *System) Failed() <-chan struct{} { return s.failed }
+
+// Err is why the system has failed.
+func (s *System) Err() error {
+	select {
+	case <-s.failed:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+func (s *System) fail(err error) {
+	s.failing.Do(func() {
+		s.err = err
+		close(s.failed)
+	})
+}
+
+// Addresses are where those that take work from outside do so, by name.
+func (s *System) Addresses() map[string]string {
+	out := map[string]string{}
+	for _, p := range s.parts {
+		if p.Ingress && p.Addr != "" {
+			out[p.Config.Name] = p.listener.Addr().String()
+		}
+	}
+	for _, srv := range s.servers {
+		out[srv.Name] = srv.listener.Addr().String()
+	}
+	return out
+}
+
+// Summary is how a system ended.
+type Summary struct {
+	Left   map[string]int64 // messages that wait on the bus, by component
+	Forced []string         // components that didn't end in time
+}
+
+// Stop ends the system in order: nothing is accepted any more, the bus empties
+// within the time for that, components stop, dependents first, and the bus last.
+// Where ctx is done it doesn't wait for the bus to empty.
+func (s *System) Stop(ctx context.Context) (Summary, error) {
+	var sum Summary
+	var errs []error
+	for _, srv := range s.servers {
+		srv.refuse()
+	}
+	stop := func(want func(*part) bool) {
+		var wg sync.WaitGroup
+		for _, p := range s.parts {
+			if want(p) {
+				wg.Go(func() { p.stop(slices.DeleteFunc(s.dependents(p), func(d *part) bool { return !want(d) })) })
+			}
+		}
+		wg.Wait()
+	}
+	stop(func(p *part) bool { return p.Ingress })
+	for _, srv := range s.servers {
+		errs = append(errs, srv.drain(ctx))
+	}
+	sum.Left = s.drain(ctx)
+	stop(func(p *part) bool { return !p.Ingress })
+	for _, p := range s.parts {
+		if err := p.result(); err != nil {
+			sum.Forced = append(sum.Forced, p.Config.Name)
+			errs = append(errs, err)
+		}
+	}
+	for _, srv := range s.servers {
+		srv.close()
+	}
+	errs = append(errs, s.bus.close())
+	s.live()
+	s.wg.Wait()
+	return sum, errors.Join(errs...)
+}
+
+// drain waits until nothing waits for the system's components any more.
+func (s *System) drain(ctx context.Context) map[string]int64 {
+	b := s.bus.now()
+	if b == nil || s.Drain <= 0 || len(s.parts) == 0 {
+		return nil
+	}
+	b.StopAccepting()
+	var names []string
+	for _, p := range s.parts {
+		names = append(names, p.Config.Name)
+	}
+	var left map[string]int64
+	step := plan.Step{Op: plan.Drain, Service: "message-bus", Name: "message-bus"}
+	_ = s.step(ctx, step, func(report func(string)) (err error) {
+		if left, err = bus.AwaitEmpty(ctx, b, s.Drain, true, names...); len(left) > 0 {
+			report(fmt.Sprintf("messages are left: %v", left))
+		}
+		return err
+	})
+	return left
+}
+
+// dependents lists the parts that depend on one.
+func (s *System) dependents(of *part) []*part {
+	var out []*part
+	for _, p := range s.parts {
+		for _, d := range p.DependsOn {
+			if d == of.Config.Name {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+func listen(addr, whose string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, &ListenError{Whose: whose, Addr: addr, Err: err}
+	}
+	return l, nil
+}
+
+// ListenError says that a port can't be opened.
+type ListenError struct {
+	Whose string // component or server
+	Addr  string
+	Err   error
+}
+
+func (e *ListenError) Error() string {
+	return fmt.Sprintf("%s can't listen on %s: %v", e.Whose, e.Addr, cause(e.Err))
+}
+
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// cause is an error without the names of the calls that led to it.
+func cause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
