@@ -62,7 +62,7 @@ lint:
 bench: build images
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./syntax ./model ./compose ./runtime/plan
 	WW_BENCH=1 $(GO) test -count 1 -timeout 1h -run '^TestBench' -v ./cmd/ww
-	WW_BENCH=1 $(GO) test -count 1 -run '^TestBench' -v ./runtime/host
+	WW_BENCH=1 $(GO) test -count 1 -run '^TestBench' -v ./runtime/host ./runtime/deploy/inproc
 
 # The buses against what their server can do, against a peer, and against
 # themselves as systems grow. It fails where a figure is beyond its limit.
