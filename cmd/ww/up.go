@@ -179,7 +179,7 @@ func (t *tool) runnable(s *assembly) error {
 				diags = append(diags, needsVariable(c.Name, e))
 			}
 		})
-		for _, key := range []string{"image", "dockerfile", "replicas", "resources", "volumes", "requirements", "restart"} {
+		for _, key := range []string{"dockerfile", "replicas", "resources", "volumes", "requirements", "restart"} {
 			if f := c.Settings.Field(key); f != nil {
 				diags = append(diags, syntax.Diagnostic{
 					Severity: syntax.Warning, Code: "no-container", Span: f.Span, Remedy: "`ww compose up`, or `--as docker`, honours it",
