@@ -90,6 +90,9 @@ func (a *agent) publish(ctx context.Context, o order) error {
 			return &usageError{fmt.Errorf("neither the bus nor the registry knows a component %q", m.Target),
 				suggestion(m.Target, known, "there are: "+strings.Join(known, ", ")+"; --force publishes nevertheless")}
 		}
+		if err := a.takesMessages(ctx, m.Target); err != nil {
+			return err
+		}
 	}
 	p := published{MessageID: m.ID, SessionID: m.SessionID}
 	err := a.bus.Publish(ctx, m)
@@ -97,6 +100,22 @@ func (a *agent) publish(ctx context.Context, o order) error {
 		err = a.follow(ctx, &m, &p)
 	}
 	return a.items(err, p)
+}
+
+// takesMessages refuses a component that says of itself what it can, and
+// messages aren't among it: they would wait until they are dead letters.
+func (a *agent) takesMessages(ctx context.Context, name string) error {
+	entries, err := a.registry.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name == name && len(e.Capabilities) > 0 && !slices.Contains(e.Capabilities, "messages") {
+			return &usageError{fmt.Errorf("%s takes no messages: it is `%s %s`", name, e.Kind, e.Type),
+				"publish to what it hands on to, which `ww graph` shows; --force publishes nevertheless"}
+		}
+	}
+	return nil
 }
 
 // follow finds out whether a message that was just published came to nothing.

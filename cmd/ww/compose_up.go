@@ -192,7 +192,11 @@ func (t *tool) failedUp(c *cli.Context, res deploy.UpResult, err error) error {
 		fmt.Fprintf(t.err, "warning: %v\n", undo)
 	}
 	if stays := res.Stays(); len(stays) > 0 {
-		fmt.Fprintf(t.err, "note: replaced before it failed, and new now: %s; what else there was is as it was. `ww compose up` goes on when the cause is mended\n", strings.Join(stays, ", "))
+		when, goesOn := "failed", " when the cause is mended"
+		if c.Context.Err() != nil {
+			when, goesOn = "was cancelled", ""
+		}
+		fmt.Fprintf(t.err, "note: replaced or made anew before it %s: %s. `ww compose up` goes on%s\n", when, strings.Join(stays, ", "), goesOn)
 	}
 	return err
 }

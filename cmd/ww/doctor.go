@@ -282,13 +282,17 @@ func checkFile(_ context.Context, p *patient) []finding {
 			first = &l.Diagnostics[i]
 		}
 	}
+	check := "`ww check`"
+	if first != nil && !strings.HasSuffix(first.Span.File, ".ww") {
+		check = "`ww compose config -q`"
+	}
 	switch {
 	case errs > 0:
-		f := wrong("`ww check` shows "+plural(errs, "mistake")+" with their places", "%s: %s", first.Span.File, first.Message)
+		f := wrong(check+" shows "+plural(errs, "mistake")+" with their places", "%s: %s", first.Span.File, first.Message)
 		f.code = exitConfig
 		return []finding{f}
 	case warnings > 0:
-		return []finding{warn("`ww check` shows "+plural(warnings, "warning")+" with their places", "%s: %s", first.Span.File, first.Message)}
+		return []finding{warn(check+" shows "+plural(warnings, "warning")+" with their places", "%s: %s", first.Span.File, first.Message)}
 	}
 	return []finding{ok("%s: %s in project %s", shownFiles(l), plural(len(l.Project.Services), "service"), l.Project.Name)}
 }

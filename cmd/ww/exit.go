@@ -203,6 +203,9 @@ func classify(err error) (int, string) {
 		if component.Remedy != "" {
 			return exitComponent, component.Remedy
 		}
+		if len(component.Logs) == 0 {
+			return exitComponent, "--keep leaves its container for a closer look"
+		}
 		return exitComponent, "what it says about itself is above; --keep leaves its container for a closer look"
 	case errors.Is(err, context.Canceled):
 		return exitCancelled, ""

@@ -61,6 +61,7 @@ type executor struct {
 	ids     map[int]string    // create step → container
 	peers   map[string]string // service → container that references to it mean
 	created []made
+	gone    []string    // networks and volumes that it has removed
 	stopped []plan.Step // in the order in which that was begun
 	// replaced, retired, served and unpaused are containers that the plan
 	// replaces, that are being removed, that were ready, and that go on.
@@ -224,13 +225,23 @@ func (e *executor) change(ctx context.Context, s plan.Step) error {
 	case plan.Rename:
 		return e.driver.Rename(ctx, e.container(s), s.Name)
 	case plan.RemoveNetwork:
-		return e.driver.RemoveNetwork(ctx, s.Target)
+		return e.unmade("network "+s.Name, e.driver.RemoveNetwork(ctx, s.Target))
 	case plan.RemoveVolume:
-		return e.driver.RemoveVolume(ctx, s.Target)
+		return e.unmade("volume "+s.Name, e.driver.RemoveVolume(ctx, s.Target))
 	case plan.RemoveImage:
 		return e.driver.RemoveImage(ctx, s.Target)
 	}
 	return fmt.Errorf("step %d: there is no operation %q", s.ID, s.Op)
+}
+
+// unmade notes what is gone, to be made anew.
+func (e *executor) unmade(what string, err error) error {
+	if err == nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.gone = append(e.gone, what)
+	}
+	return err
 }
 
 func (e *executor) build(ctx context.Context, s plan.Step) error {

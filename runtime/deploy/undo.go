@@ -78,11 +78,11 @@ func (e *executor) note(p plan.Plan) {
 }
 
 // stays lists the containers that this run made and that have taken the place
-// of others for good.
+// of others for good, and the networks and volumes that it made anew.
 func (e *executor) stays() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var names []string
+	names := slices.Clone(e.gone)
 	for _, m := range e.created {
 		if e.retired[m.replaces] {
 			names = append(names, plan.FinalName(m.name))

@@ -42,7 +42,7 @@ type UpResult struct {
 	// is not touched.
 	Undo func(ctx context.Context) error
 	// Stays lists the containers that have taken the place of others by now, and
-	// that Undo leaves: replicas that were replaced before a later one failed,
+	// the networks and volumes that were made anew, which Undo leaves: replicas that were replaced before a later one failed,
 	// and what uses a network or volume that was made anew. It is never nil.
 	Stays func() []string
 }

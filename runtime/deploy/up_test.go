@@ -152,7 +152,6 @@ func TestOptional(t *testing.T) {
 	behaviour := map[string]enginetest.Behaviour{
 		"sick": {Health: enginetest.NeverHealthy}, "job": {Exits: true, ExitCode: 2},
 	}
-	noWait := func(r *deploy.UpRequest) { r.Options.Wait = false }
 	for lines, want := range map[string]string{
 		"sick+:|web: ?sick+":               "",
 		"job:|web: ?job!":                  "",
@@ -163,16 +162,16 @@ func TestOptional(t *testing.T) {
 		"job:|sick+:|web: ?job! ?sick+":    "",
 		"job:|sick+:|web: ?job!|b: sick+ ": "sick is unhealthy",
 	} {
-		t.Run(lines, func(t *testing.T) {
+		for _, wait := range []bool{false, true} {
 			w := newWorld(t, enginetest.Options{Exec: never, Services: behaviour}, strings.Split(lines, "|")...)
-			_, err := w.up(w.ctx, noWait)
+			_, err := w.up(w.ctx, func(r *deploy.UpRequest) { r.Options.Wait = wait })
 			if got := fmt.Sprint(err); err != nil && got != want || err == nil && want != "" {
-				t.Errorf("%v, want %q", err, want)
+				t.Errorf("%s, wait %v: %v, want %q", lines, wait, err, want)
 			}
 			if started := strings.Contains(w.begun(plan.Start), "web"); want == "" && !started {
-				t.Error("web isn't started")
+				t.Errorf("%s, wait %v: web isn't started", lines, wait)
 			}
-		})
+		}
 	}
 }
 

@@ -519,6 +519,23 @@ func TestGoldens(t *testing.T) {
 				container(e, "a").Ports = []Port{{Host: 80, Target: 80, Protocol: "tcp"}}
 			}), Options{Wait: true})
 		},
+		// What may fail and has nothing to do with the network comes first.
+		"update-network-last": func() Plan {
+			p := replaced(base, "z", nil)
+			p.Services["z"] = types.ServiceConfig{Name: "z", Image: "a:1", NetworkMode: "none"}
+			p.Networks = types.Networks{"default": {Name: "p_default", Driver: "other"}}
+			return planUp(t, p, running(base, nil), Options{Wait: true})
+		},
+		// a gets the name that b gives up.
+		"update-name-moves": func() Plan {
+			named := func(name string) func(*types.ServiceConfig) {
+				return func(s *types.ServiceConfig) { s.ContainerName = name }
+			}
+			have := running(base, func(e *engine) {
+				container(e, "a").Name, container(e, "b").Name = "one", "two"
+			})
+			return planUp(t, replaced(replaced(base, "a", named("two")), "b", nil), have, Options{Wait: true})
+		},
 		// What the file has no more has a port and a name that new ones want.
 		"orphans-in-the-way": func() Plan {
 			p := project("bus:", "new: bus+", "named:")

@@ -1,6 +1,9 @@
 package plan
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // noReturn has what can't be taken back wait for all that may still fail: a
 // container that is replaced, or goes, is there until everything new is ready.
@@ -32,6 +35,9 @@ func (u *up) noReturn() {
 			}
 			gates = append(gates, n)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.unmake)) {
+		gates = append(gates, u.unmake[name])
 	}
 	behind := u.graph.behind(gates)
 	free := slices.DeleteFunc(slices.Clone(coming), func(n *node) bool { return behind[n] })
@@ -69,8 +75,16 @@ func await(steps, others []*node, needed map[*node]bool) {
 func (s *slot) leaves() []*node {
 	stays := !s.gone && (s.old == nil || s.cause == "")
 	switch {
-	case stays, s.remove == nil, !s.gone && s.how == removeFirst: // which has to make room before anything new can be created
+	case stays, s.remove == nil:
 		return nil
+	case !s.gone && s.how == removeFirst:
+		switch {
+		case s.old.State == Created, s.old.State == Dead, s.old.State == Removing: // it serves nobody
+			return nil
+		case s.stop != nil:
+			return []*node{s.stop}
+		}
+		return []*node{s.remove}
 	case s.stop == nil, !s.gone && s.how == stopFirst:
 		return []*node{s.remove}
 	}

@@ -84,6 +84,11 @@ func (u *up) makeRoom() {
 			if o := names[sl.create.step.Name]; o != nil && o != sl {
 				sl.create.after(o.remove)
 			}
+			if sl.rename != nil {
+				if o := names[sl.rename.step.Name]; o != nil && o != sl {
+					sl.rename.after(o.remove) // it gives the name up for another one, or goes
+				}
+			}
 			for _, what := range claims {
 				for _, o := range held[what] {
 					if o.service != name {

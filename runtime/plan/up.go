@@ -255,7 +255,7 @@ func (u *up) waits(s types.ServiceConfig, sl *slot, step Step) *node {
 	step.Cause = ""
 	replaces := sl.old != nil && sl.cause != "" && sl.how != removeFirst
 	add := func(required bool) *node {
-		step.Optional = !required && !u.opts.Wait && !replaces
+		step.Optional = !required && !replaces
 		n := u.graph.add(step, sl.start)
 		n.of = sl.create
 		return n
@@ -278,7 +278,7 @@ func (u *up) waits(s types.ServiceConfig, sl *slot, step Step) *node {
 	if sl.start == nil {
 		step.Cause = "it isn't ready yet"
 	}
-	sl.ready = add(required)
+	sl.ready = add(required || !healthy)
 	u.ready[s.Name] = append(u.ready[s.Name], sl.ready)
 	return sl.done()
 }
