@@ -99,28 +99,26 @@ func (e *Engine) createNetwork(_ http.ResponseWriter, r *http.Request) (reply, e
 }
 
 func (e *Engine) connectNetwork(_ http.ResponseWriter, r *http.Request) (reply, error) {
-	var req struct{ Container string }
-	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
-		return reply{}, errorf(http.StatusBadRequest, "invalid JSON: %v", err)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	n, c := e.network(r.PathValue("id")), e.find(req.Container)
-	if n == nil {
-		return reply{}, errorf(http.StatusNotFound, "network %s not found", r.PathValue("id"))
-	}
-	if c == nil {
-		return reply{}, errorf(http.StatusNotFound, "No such container: %s", req.Container)
-	}
-	c.networks = append(c.networks, n.Name)
-	if c.running() {
-		n.ends[c.id] = true
-		c.joined[n.Name] = n.ID
-	}
-	return reply{http.StatusOK, nil}, nil
+	return e.endpoint(r, func(n *netw, c *ctr) {
+		c.networks = append(c.networks, n.Name)
+		if c.running() {
+			n.ends[c.id] = true
+			c.joined[n.Name] = n.ID
+		}
+	})
 }
 
 func (e *Engine) disconnectNetwork(_ http.ResponseWriter, r *http.Request) (reply, error) {
+	return e.endpoint(r, func(n *netw, c *ctr) {
+		c.networks = slices.DeleteFunc(c.networks, func(o string) bool { return o == n.Name })
+		delete(c.joined, n.Name)
+		delete(n.ends, c.id)
+	})
+}
+
+// endpoint does something about a container's place in a network. mu is held
+// meanwhile.
+func (e *Engine) endpoint(r *http.Request, do func(*netw, *ctr)) (reply, error) {
 	var req struct{ Container string }
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
 		return reply{}, errorf(http.StatusBadRequest, "invalid JSON: %v", err)
@@ -134,9 +132,7 @@ func (e *Engine) disconnectNetwork(_ http.ResponseWriter, r *http.Request) (repl
 	if c == nil {
 		return reply{}, errorf(http.StatusNotFound, "No such container: %s", req.Container)
 	}
-	c.networks = slices.DeleteFunc(c.networks, func(o string) bool { return o == n.Name })
-	delete(c.joined, n.Name)
-	delete(n.ends, c.id)
+	do(n, c)
 	return reply{http.StatusOK, nil}, nil
 }
 

@@ -67,7 +67,6 @@ type System struct {
 	failed  chan struct{} // closed when the system can't go on
 	err     error
 	live    context.CancelFunc // ends what belongs to the system as a whole
-	wg      sync.WaitGroup
 }
 
 // Start brings a system up and returns when all of it is ready. Ports are opened
@@ -246,7 +245,6 @@ func (s *System) Stop(ctx context.Context) (Summary, error) {
 	}
 	errs = append(errs, s.bus.close())
 	s.live()
-	s.wg.Wait()
 	return sum, errors.Join(errs...)
 }
 
