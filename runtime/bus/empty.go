@@ -14,6 +14,7 @@ const lastLook = 2 * time.Second
 func UntilEmpty(ctx context.Context, look func(context.Context) (left map[string]int64, err error)) (map[string]int64, error) {
 	var looks looks
 	for {
+		began := time.Now()
 		left, err := look(ctx)
 		if ctx.Err() != nil { // the last look comes after the end of ctx
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
@@ -26,7 +27,9 @@ func UntilEmpty(ctx context.Context, look func(context.Context) (left map[string
 		if len(left) == 0 || ctx.Err() != nil {
 			return left, nil
 		}
-		t := time.NewTimer(looks.next(left, time.Now()))
+		now := time.Now()
+		// Looks at a large system cost it something.
+		t := time.NewTimer(max(looks.next(left, now), 4*now.Sub(began)))
 		select {
 		case <-t.C:
 		case <-ctx.Done():

@@ -24,13 +24,12 @@ type batcher[T any] struct {
 
 	mu      sync.Mutex
 	waiting []T
-	n       int       // messages in waiting
-	target  int       // messages that are worth a round trip
-	until   time.Time // when less are, too
-	urgent  bool      // some of them can't wait
-	away    int       // round trips under way
-	allowed int       // that there may be
-	stopped bool
+	n       int         // messages in waiting
+	target  int         // messages that are worth a round trip
+	until   time.Time   // when less are, too
+	urgent  bool        // some of them can't wait
+	away    int         // round trips under way
+	allowed int         // that there may be
 	timer   *time.Timer // looks again
 	work    chan trip[T]
 }
@@ -65,6 +64,14 @@ func (b *batcher[T]) add(v T, urgent bool) {
 	}
 }
 
+// hurry makes what waits go with the next round trip.
+func (b *batcher[T]) hurry() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.urgent = len(b.waiting) > 0
+	b.start()
+}
+
 func (b *batcher[T]) look() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -78,24 +85,8 @@ func (b *batcher[T]) start() {
 	}
 }
 
-// stop makes run end when nothing waits any more. Nothing is added afterwards.
-func (b *batcher[T]) stop() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.stopped = true
-	b.start()
-	b.end()
-}
-
-// end is called with b.mu held.
-func (b *batcher[T]) end() {
-	if b.stopped && len(b.waiting) == 0 && b.away == 0 {
-		close(b.work)
-	}
-}
-
-// run calls do for each batch until done is closed, or stop; it returns when
-// the last call has. The goroutines for that are kept, as they have their
+// run calls do for each batch until done is closed; it returns when the last
+// call has. The goroutines for that are kept, as they have their
 // stacks, and one that is through takes what is next itself.
 func (b *batcher[T]) run(done <-chan struct{}, do func([]T)) {
 	defer b.timer.Stop()
@@ -104,10 +95,7 @@ func (b *batcher[T]) run(done <-chan struct{}, do func([]T)) {
 		workers.Go(func() {
 			for {
 				select {
-				case t, ok := <-b.work:
-					if !ok {
-						return
-					}
+				case t := <-b.work:
 					for len(t.batch) > 0 {
 						began := time.Now()
 						do(t.batch)
@@ -142,9 +130,7 @@ func (b *batcher[T]) back(n int, took time.Duration) trip[T] {
 			b.target = batchMessages
 		}
 	}
-	next := b.take()
-	b.end()
-	return next
+	return b.take()
 }
 
 // take returns what the next round trip has; nothing where none may begin. It
@@ -153,7 +139,7 @@ func (b *batcher[T]) take() (t trip[T]) {
 	if len(b.waiting) == 0 || b.away >= b.allowed {
 		return t
 	}
-	if b.n < b.target && !b.urgent && !b.stopped {
+	if b.n < b.target && !b.urgent {
 		if wait := time.Until(b.until); wait > 0 {
 			b.timer.Reset(wait)
 			return t

@@ -15,13 +15,14 @@ import (
 
 // Bus implements bus.Bus. See Open.
 type Bus struct {
-	opts   Options
-	server *server
-	client redis.UniversalClient
-	keys   keyspace
-	flush  *flusher
-	routes atomic.Pointer[routes]
-	reads  pace // of all consumers
+	opts    Options
+	server  *server
+	client  redis.UniversalClient
+	keys    keyspace
+	flush   *flusher
+	settler *settler
+	routes  atomic.Pointer[routes]
+	reads   pace // of all consumers
 
 	scripts scripts
 
@@ -57,6 +58,7 @@ func newBus(o Options, server *server, keys keyspace) *Bus {
 		listening: map[string]bool{},
 	}
 	b.flush = newFlusher(b)
+	b.settler = newSettler(b)
 	b.routes.Store(unknown)
 	return b
 }
@@ -139,18 +141,18 @@ func (b *Bus) Healthy(ctx context.Context) error {
 }
 
 // join registers a call of Consume; its context also ends with Close.
-func (b *Bus) join(ctx context.Context) (context.Context, func(), error) {
+func (b *Bus) join(ctx context.Context) (_ context.Context, serial int, leave func(), _ error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, nil, bus.ErrClosed
+		return nil, 0, nil, bus.ErrClosed
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	key := b.next
 	b.next++
 	b.consumers[key] = cancel
 	b.running.Add(1)
-	return ctx, func() {
+	return ctx, key, func() {
 		cancel()
 		b.mu.Lock()
 		delete(b.consumers, key)

@@ -17,12 +17,12 @@ import (
 type consumer struct {
 	bus.Consumer
 	bus      *Bus
+	serial   int                   // no other of the bus has the same
 	owner    string                // of leases: no other has the same, whatever it is called
 	reader   redis.UniversalClient // blocks in reads
 	brought  reply                 // of the reader, to be used again
 	lanes    *lanes
 	window   *window
-	settler  *settler
 	finished *finished
 	log      *slog.Logger
 	clock    atomic.Int64 // the server's less this one's, in ms
@@ -30,6 +30,9 @@ type consumer struct {
 	rebalance chan struct{} // replicas came or went, or a partition can go
 	due       chan struct{} // a retry was put aside: look when it is due
 	alone     sync.Mutex    // held for a message that may end the process
+
+	last      <-chan struct{} // closed lastWords after the consumer was to end
+	unsettled unsettled
 
 	mu    sync.Mutex
 	parts map[int]*part
@@ -40,7 +43,7 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	ctx, leave, err := b.join(ctx)
+	ctx, serial, leave, err := b.join(ctx)
 	if err != nil {
 		return err
 	}
@@ -51,6 +54,7 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 	k := &consumer{
 		Consumer:  c,
 		bus:       b,
+		serial:    serial,
 		owner:     c.Instance + "." + bus.NewID(),
 		reader:    b.dedicated(),
 		window:    newWindow(max(c.Concurrency, 1)),
@@ -58,11 +62,14 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 		log:       b.opts.Log.With("component", c.Component, "instance", c.Instance),
 		rebalance: make(chan struct{}, 1),
 		due:       make(chan struct{}, 1),
+		unsettled: unsettled{marks: map[pendingMark]int{}},
 		parts:     map[int]*part{},
 	}
 	hctx, cancel := c.HandlerContext(ctx)
 	defer cancel()
-	k.settler = newSettler(k)
+	last, stopLast := bus.Outlive(ctx, lastWords)
+	defer stopLast()
+	k.last = last.Done()
 	k.lanes = newLanes(max(c.Concurrency, 1), func(e *entry) { k.handle(ctx, hctx, e) }, k.rewind)
 	if err := k.subscribe(ctx); err != nil {
 		_ = k.reader.Close() // nothing was read
@@ -79,7 +86,7 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 func (k *consumer) run(ctx context.Context, ready func()) {
 	// The replica counts as alive until its last handler is done.
 	alive, stopAlive := context.WithCancel(context.WithoutCancel(ctx))
-	var helpers, settling sync.WaitGroup
+	var helpers sync.WaitGroup
 	helpers.Go(func() { k.upkeep(alive) })
 	helpers.Go(func() { k.move(ctx) })
 	helpers.Go(func() { k.sweep(ctx) })
@@ -87,7 +94,6 @@ func (k *consumer) run(ctx context.Context, ready func()) {
 		<-ctx.Done()
 		_ = k.reader.Close() // interrupts the read
 	})
-	settling.Go(func() { k.settler.run(ctx) })
 	if ready != nil {
 		ready()
 	}
@@ -95,8 +101,7 @@ func (k *consumer) run(ctx context.Context, ready func()) {
 	k.read(ctx)
 	k.bus.reads.join(-1)
 	k.lanes.stop()
-	k.settler.batch.stop()
-	settling.Wait()
+	k.settled()
 	stopAlive()
 	helpers.Wait()
 	k.leave(ctx)

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"sync"
 	"time"
@@ -17,8 +16,11 @@ const maxFinished = 1 << 20
 type mark [8]byte
 
 func markOf(id string) (m mark) {
-	sum := sha256.Sum256([]byte(id))
-	copy(m[:], sum[:])
+	h := uint64(14695981039346656037) // FNV-1a
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * 1099511628211
+	}
+	binary.LittleEndian.PutUint64(m[:], h)
 	return m
 }
 
@@ -29,8 +31,14 @@ type finished struct {
 
 	mu    sync.Mutex
 	until map[uint64]int64 // ms of the server's clock
-	order []uint64         // oldest first
+	order []ending         // oldest first
 	last  string           // what was loaded
+}
+
+// ending is when a key was to go, at the time when it came.
+type ending struct {
+	key   uint64
+	until int64
 }
 
 func newFinished(window time.Duration) *finished {
@@ -47,15 +55,16 @@ func (f *finished) has(m mark, now int64) bool {
 func (f *finished) add(at, now int64, marks ...mark) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	until := at + f.window.Milliseconds()
 	for _, m := range marks {
 		key := binary.LittleEndian.Uint64(m[:])
-		if _, ok := f.until[key]; !ok {
-			f.order = append(f.order, key)
-		}
-		f.until[key] = at + f.window.Milliseconds()
+		f.until[key] = until
+		f.order = append(f.order, ending{key, until})
 	}
-	for len(f.order) > 0 && (len(f.order) > maxFinished || f.until[f.order[0]] < now) {
-		delete(f.until, f.order[0])
+	for len(f.order) > 0 && (len(f.order) > maxFinished || f.order[0].until < now) {
+		if first := f.order[0]; f.until[first.key] <= first.until { // else it came again
+			delete(f.until, first.key)
+		}
 		f.order = f.order[1:]
 	}
 }

@@ -19,7 +19,7 @@ type flusher struct {
 	used  sync.Pool // of *commit
 
 	mu     sync.Mutex
-	queues map[string]*[partitions]string // streams of components that are in the set of queues
+	queues map[string]*[partitions]any // streams, as arguments, of components that are in the set of queues
 }
 
 // commit is what one caller sends. It is the flusher's from send until its
@@ -38,7 +38,7 @@ func newFlusher(b *Bus) *flusher {
 		}
 		return len(c.messages), bytes
 	}
-	f := &flusher{bus: b, batch: newBatcher(0.25, time.Millisecond, size), queues: map[string]*[partitions]string{}}
+	f := &flusher{bus: b, batch: newBatcher(0.25, time.Millisecond, size), queues: map[string]*[partitions]any{}}
 	f.batch.two = true
 	return f
 }
@@ -187,7 +187,7 @@ func (f *flusher) add(ctx context.Context, pipe redis.Pipeliner, r *routes, rece
 	defer f.mu.Unlock()
 	streams := f.queues[receiver]
 	if streams == nil {
-		streams = new([partitions]string)
+		streams = new([partitions]any)
 		for p := range streams {
 			streams[p] = keys.stream(receiver, p)
 		}
@@ -199,7 +199,7 @@ func (f *flusher) add(ctx context.Context, pipe redis.Pipeliner, r *routes, rece
 	return cmd
 }
 
-func xadd(ctx context.Context, stream string, body []byte) *redis.StringCmd {
+func xadd(ctx context.Context, stream any, body []byte) *redis.StringCmd {
 	return redis.NewStringCmd(ctx, "xadd", stream, "*", "m", body)
 }
 

@@ -26,9 +26,9 @@ func (k *consumer) handle(ctx, hctx context.Context, e *entry) {
 		k.bury(e, e.unreadable, 1)
 		return
 	}
-	if !e.past.Again && (k.settler.pending(e) || k.finished.has(e.mark, e.began)) {
+	if !e.past.Again && (k.pending(e) || k.finished.has(e.mark, e.began)) {
 		k.logMessage(e.message).Debug("message was handled before")
-		k.settler.add(k.drop(e))
+		k.settle(k.drop(e))
 		return
 	}
 	if place.head != "" && !e.head && !k.isNext(e) {
@@ -64,7 +64,7 @@ func (k *consumer) handle(ctx, hctx context.Context, e *entry) {
 	outputs, err := k.call(hctx, e.message)
 	switch {
 	case err == nil:
-		k.settler.add(k.finish(e, outputs))
+		k.settle(k.finish(e, outputs))
 	case hctx.Err() != nil:
 		k.forget(e)
 	case e.message.Final(err):
@@ -102,7 +102,7 @@ func (k *consumer) isNext(e *entry) bool {
 	if err != nil {
 		past = nil
 	}
-	switch k.settler.ask(e, "K", e.id(), e.message.ID, e.message.SessionID, past, e.body) {
+	switch k.ask(e, "K", e.id(), e.message.ID, e.message.SessionID, past, e.body) {
 	case "head":
 		e.head = true
 		return true
@@ -114,7 +114,7 @@ func (k *consumer) isNext(e *entry) bool {
 
 // strike marks a suspect as begun. One that was begun too often is buried.
 func (k *consumer) strike(e *entry) bool {
-	answer := k.settler.ask(e, "S", e.id())
+	answer := k.ask(e, "S", e.id())
 	var n int
 	if _, err := fmt.Sscan(answer, &n); err != nil {
 		return false // lost
@@ -134,7 +134,7 @@ func (k *consumer) strike(e *entry) bool {
 func (k *consumer) handleOnce(hctx context.Context, e *entry) {
 	acknowledged := k.finish(e, nil)
 	acknowledged.early = true
-	switch k.settler.wait(acknowledged) {
+	switch k.settleNow(acknowledged) {
 	case "lost", "gone":
 		return
 	}
@@ -205,7 +205,7 @@ func (k *consumer) retry(e *entry, cause error) {
 	}
 	e.end = op{entry: e, name: "R", outcome: bus.Retry, cause: cause, ended: k.now(),
 		args: []any{e.id(), m.ID, m.SessionID, flag(e.struck), delay.Milliseconds(), history, body}}
-	k.settler.add(&e.end)
+	k.settle(&e.end)
 }
 
 // bury puts a message to the dead letters, and tells whoever waits for it.
@@ -213,7 +213,7 @@ func (k *consumer) bury(e *entry, cause error, attempts int) {
 	k.logMessage(e.message).Error("message failed for good", "attempts", attempts, "error", cause, "stack", bus.Stack(cause))
 	e.end = op{entry: e, name: "D", outcome: bus.Dead, cause: cause, ended: k.now(), outputs: k.reply(&e.message, cause),
 		args: []any{e.id(), e.message.ID, e.message.SessionID, flag(e.struck), e.body, cause.Error(), attempts, e.past.First}}
-	k.settler.add(&e.end)
+	k.settle(&e.end)
 }
 
 func (k *consumer) reply(m *bus.Message, cause error) []sealed {

@@ -6,6 +6,9 @@ import "sync"
 // keep it from those of other sessions.
 const perLane = 32
 
+// freeLanes is how many lanes are kept for the next sessions.
+const freeLanes = 1024
+
 // lanes handles entries one after another for each key and, for all keys
 // together, so many at the same time.
 type lanes struct {
@@ -117,7 +120,7 @@ func (l *lanes) end(at *lane) {
 		l.mu.Lock()
 	}
 	delete(l.lanes, at.key)
-	if len(l.free) < perLane && cap(at.work) <= perLane {
+	if len(l.free) < freeLanes && cap(at.work) <= perLane {
 		l.free = append(l.free, at)
 	}
 }

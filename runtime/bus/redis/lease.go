@@ -14,9 +14,10 @@ import (
 
 // part is a partition while this replica has it.
 type part struct {
-	number int
-	epoch  string
-	stream string
+	consumer *consumer
+	number   int
+	epoch    string
+	stream   string
 
 	// The consumer's mutex guards what follows.
 	held      map[entryID]bool  // entries that were read and are not settled
@@ -145,7 +146,7 @@ func (k *consumer) has(number int, epoch string) bool {
 }
 
 func (k *consumer) newPart(number int, epoch, suspect string) *part {
-	return &part{number: number, epoch: epoch, stream: k.bus.keys.stream(k.Component, number), suspect: parseID(suspect),
+	return &part{consumer: k, number: number, epoch: epoch, stream: k.bus.keys.stream(k.Component, number), suspect: parseID(suspect),
 		held: map[entryID]bool{}, heads: map[string]string{}, strikes: map[entryID]int{}}
 }
 

@@ -55,6 +55,7 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 		return nil, err
 	}
 	b.helpers.Go(func() { b.flush.run(context.WithoutCancel(ctx), b.done) })
+	b.helpers.Go(func() { b.settler.run(context.WithoutCancel(ctx), b.done) })
 	return b, nil
 }
 

@@ -66,14 +66,16 @@ func statsOf(now int64, n [11]int64, limit int) bus.Stats {
 
 // Drain implements bus.Bus.
 func (b *Bus) Drain(ctx context.Context) (map[string]int64, error) {
-	return bus.UntilEmpty(ctx, func(ctx context.Context) (map[string]int64, error) {
-		stats, err := b.Stats(ctx)
-		left := map[string]int64{}
-		for name, s := range stats {
-			if s.Depth > 0 {
-				left[name] = s.Depth
+	return bus.UntilEmpty(ctx, func(ctx context.Context) (left map[string]int64, err error) {
+		err = b.read(ctx, "drain", func(ctx context.Context) error {
+			row, err := b.run(ctx, b.scripts.left).Slice()
+			left = make(map[string]int64, len(row)/2)
+			for i := 0; i+1 < len(row); i += 2 {
+				name, _ := row[i].(string)
+				left[name], _ = row[i+1].(int64)
 			}
-		}
+			return err
+		})
 		return left, err
 	})
 }

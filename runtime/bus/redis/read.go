@@ -13,6 +13,7 @@ import (
 type entry struct {
 	part       *part
 	place      entryID
+	text       string // of the place
 	body       []byte // the message's payload is a part of it
 	past       history
 	message    bus.Message
@@ -195,7 +196,7 @@ func (e *entry) lane() laneKey {
 }
 
 func (e *entry) decode(r *raw) {
-	e.place, e.body = r.place, r.m
+	e.place, e.text, e.body = r.place, r.id, r.m
 	// A history that can't be read counts as none.
 	if len(r.h) == 0 || json.Unmarshal(r.h, &e.past) != nil || e.past.Queued == 0 {
 		e.past.Queued = int64(e.place.ms) // ids are the server's
@@ -203,7 +204,7 @@ func (e *entry) decode(r *raw) {
 	e.unreadable = e.message.Decode(e.body)
 }
 
-func (e *entry) id() string { return e.place.String() }
+func (e *entry) id() string { return e.text }
 
 // forget ends what this replica has to do with an entry.
 func (k *consumer) forget(e *entry) {

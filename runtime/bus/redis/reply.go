@@ -14,6 +14,7 @@ import (
 
 // raw is an entry of a stream.
 type raw struct {
+	id    string
 	place entryID
 	m, h  []byte
 }
@@ -87,7 +88,8 @@ func readStreams(b []byte) ([]entries, error) {
 		for j := range out[i].list {
 			e := &out[i].list[j]
 			c.pair()
-			e.place = parseID(string(c.text()))
+			e.id = string(c.text())
+			e.place = parseID(e.id)
 			for n := c.array(); n > 1; n -= 2 {
 				switch name, value := c.text(), c.text(); string(name) {
 				case "m":

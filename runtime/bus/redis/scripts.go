@@ -28,6 +28,9 @@ var addLua string
 //go:embed lua/stats.lua
 var statsLua string
 
+//go:embed lua/left.lua
+var leftLua string
+
 //go:embed lua/requeue.lua
 var requeueLua string
 
@@ -51,14 +54,14 @@ var buryLua string
 
 // scripts are all that happens on the server in one step.
 type scripts struct {
-	beat, release, settle, move, add, stats, requeue, orphans, expire, gather, announce, list, buryAcked *redis.Script
+	beat, release, settle, move, add, stats, left, requeue, orphans, expire, gather, announce, list, buryAcked *redis.Script
 }
 
 func newScripts() scripts {
 	script := func(body string) *redis.Script { return redis.NewScript(prelude + body) }
 	return scripts{
 		beat: script(beatLua), release: script(releaseLua), settle: script(settleLua), move: script(moveLua),
-		add: script(addLua), stats: script(statsLua), requeue: script(requeueLua), orphans: script(orphansLua),
+		add: script(addLua), stats: script(statsLua), left: script(leftLua), requeue: script(requeueLua), orphans: script(orphansLua),
 		expire: script(expireLua), gather: script(gatherLua), announce: script(announceLua), list: script(listLua), buryAcked: script(buryLua),
 	}
 }

@@ -1,8 +1,11 @@
 package redis
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"errors"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -28,26 +31,21 @@ type op struct {
 
 	answer chan string // who waits; nil for nobody
 	early  bool        // the delivery goes on afterwards
+
+	place int    // of the server's answer; -1 - that of its partition where it has none
+	said  string // that answer
 }
 
-// settler tells the server what became of messages: what comes while it is at
-// it goes with the next round trip. A lane doesn't wait for that, so a message
-// may be handled before the end of the one before it is written down; they are
-// written in order.
+// settler tells the server what became of messages, for all consumers of a bus:
+// what comes while it is at it goes with the next round trip. A lane doesn't wait
+// for that, so a message may be handled before the end of the one before it is
+// written down; they are written in order.
 type settler struct {
-	consumer *consumer
-	batch    *batcher[*op]
-
-	mu    sync.Mutex
-	marks map[pendingMark]int // messages whose end is not written yet
+	bus   *Bus
+	batch *batcher[*op]
 }
 
-type pendingMark struct {
-	part *part
-	mark mark
-}
-
-func newSettler(k *consumer) *settler {
+func newSettler(b *Bus) *settler {
 	size := func(o *op) (n, bytes int) {
 		for i := range o.outputs {
 			bytes += len(o.outputs[i].body)
@@ -57,125 +55,207 @@ func newSettler(k *consumer) *settler {
 		}
 		return 1, bytes
 	}
-	s := &settler{consumer: k, marks: map[pendingMark]int{}, batch: newBatcher(10, 25*time.Millisecond, size)}
+	s := &settler{bus: b, batch: newBatcher(10, 25*time.Millisecond, size)}
 	s.batch.all = true
 	return s
 }
 
-// add takes an outcome. One that nobody waits for may be written down a little
+// run works until done is closed; nobody waits for what is on its way then.
+func (s *settler) run(ctx context.Context, done <-chan struct{}) {
+	s.batch.run(done, func(batch []*op) { s.settle(ctx, batch) })
+}
+
+// unsettled is what one consumer has on its way to the server.
+type unsettled struct {
+	mu    sync.Mutex
+	marks map[pendingMark]int // messages whose end is not written yet
+	n     int                 // operations
+	none  chan struct{}       // closed when there are none; nil while nobody wants to know
+}
+
+type pendingMark struct {
+	part *part
+	mark mark
+}
+
+// settle takes an outcome. One that nobody waits for may be written down a little
 // later, with others.
-func (s *settler) add(o *op) {
+func (k *consumer) settle(o *op) {
+	u := &k.unsettled
+	u.mu.Lock()
+	u.n++
 	if o.done {
-		s.mu.Lock()
-		s.marks[pendingMark{o.part, o.mark}]++
-		s.mu.Unlock()
+		u.marks[pendingMark{o.part, o.mark}]++
 	}
-	s.batch.add(o, o.name != "" || o.answer != nil)
+	u.mu.Unlock()
+	k.bus.settler.batch.add(o, o.name != "" || o.answer != nil)
 }
 
-// wait adds an operation and returns the answer: "lost" where the message is
-// not this replica's any more, "gone" where it was settled before.
-func (s *settler) wait(o *op) string {
+// settleNow settles an operation and returns the answer: "lost" where the message
+// is not this replica's any more, or the consumer has to end without an answer;
+// "gone" where it was settled before.
+func (k *consumer) settleNow(o *op) string {
 	o.answer = make(chan string, 1)
-	s.add(o)
-	return <-o.answer
+	k.settle(o)
+	select {
+	case a := <-o.answer:
+		return a
+	case <-k.last:
+		return "lost"
+	}
 }
 
-// ask is wait for an operation after which the delivery may go on.
-func (s *settler) ask(e *entry, name string, args ...any) string {
-	return s.wait(&op{entry: e, name: name, args: args, early: true})
+// ask is settleNow for an operation after which the delivery may go on.
+func (k *consumer) ask(e *entry, name string, args ...any) string {
+	return k.settleNow(&op{entry: e, name: name, args: args, early: true})
 }
 
 // pending reports whether another entry with the same message was handled and
 // that is being written down.
-func (s *settler) pending(e *entry) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.marks[pendingMark{e.part, e.mark}] > 0
+func (k *consumer) pending(e *entry) bool {
+	u := &k.unsettled
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.marks[pendingMark{e.part, e.mark}] > 0
 }
 
-// run works until the batcher is stopped, and lastWords after ctx at the latest.
-func (s *settler) run(ctx context.Context) {
-	within, cancel := bus.Outlive(ctx, lastWords)
-	defer cancel()
-	s.batch.run(nil, func(batch []*op) { s.settle(within, batch) })
+// settled waits until all that was settled is written down, but no longer than
+// lastWords: what is told after that comes too late, as the partitions are
+// another's then.
+func (k *consumer) settled() {
+	u := &k.unsettled
+	none := make(chan struct{})
+	u.mu.Lock()
+	left := u.n
+	u.none = none
+	u.mu.Unlock()
+	if left == 0 {
+		return
+	}
+	k.bus.settler.batch.hurry()
+	t := time.NewTimer(lastWords)
+	defer t.Stop()
+	select {
+	case <-none:
+	case <-t.C:
+		k.log.Error("the outcome of messages can't be recorded: they will be handled again", "messages", left)
+	}
 }
 
 // settle goes on trying: a handler's work isn't thrown away because the bus is
 // down. Telling the same twice is harmless.
 func (s *settler) settle(ctx context.Context, batch []*op) {
-	k := s.consumer
+	b := s.bus
 	var answers []string
 	var told *telling
-	err := k.bus.retry(ctx, "settle messages", func(ctx context.Context) (err error) {
-		r := k.bus.known()
+	err := b.retry(ctx, "settle messages", func(ctx context.Context) (err error) {
+		r := b.known()
 		if r == unknown {
-			if r, err = k.bus.loadRoutes(ctx); err != nil {
+			if r, err = b.loadRoutes(ctx); err != nil {
 				return err
 			}
 		}
 		for {
-			told = k.tell(r, batch)
-			if answers, err = told.run(ctx, k); err == nil && len(answers) == 1 && answers[0] == "stale" {
-				if r, err = k.bus.loadRoutes(ctx); err == nil {
+			told = b.tell(r, batch)
+			if answers, err = told.run(ctx, b); err == nil && len(answers) == 1 && answers[0] == "stale" {
+				if r, err = b.loadRoutes(ctx); err == nil {
 					continue
 				}
 			}
 			return err
 		}
 	})
-	if err != nil {
-		k.log.Error("the outcome of messages can't be recorded: they will be handled again", "messages", len(batch), "error", err)
+	mine := byConsumer(batch)
+	if err != nil && len(mine) > 1 && !errors.Is(err, bus.ErrClosed) {
+		// What is wrong may be one component's, which must not be the others'.
+		for _, ops := range mine {
+			s.settle(ctx, ops)
+		}
+		return
 	}
-	s.conclude(batch, told, answers, err == nil)
-	if err != nil {
-		k.rewindAll() // they are where they were
+	for _, ops := range mine {
+		if err != nil {
+			ops[0].part.consumer.log.Error("the outcome of messages can't be recorded: they will be handled again", "messages", len(ops), "error", err)
+		}
+		ops[0].part.consumer.conclude(ops, told, answers, err == nil)
+	}
+	if err == nil {
+		for _, p := range told.fenced(answers) {
+			p.consumer.loseFenced(p)
+		}
 	}
 }
 
-// conclude acts on what the server said.
-func (s *settler) conclude(batch []*op, told *telling, answers []string, ok bool) {
-	k := s.consumer
-	all := make([]string, len(batch))
-	for i := range batch {
-		all[i] = "lost"
-		if ok {
-			all[i] = told.answer(i, answers)
-		}
+// byConsumer splits a batch; the order stays.
+func byConsumer(batch []*op) [][]*op {
+	first := batch[0].part.consumer
+	if !slices.ContainsFunc(batch, func(o *op) bool { return o.part.consumer != first }) {
+		return [][]*op{batch}
 	}
-	k.remember(batch, all)
-	s.mu.Lock()
+	var out [][]*op
+	at := map[*consumer]int{}
 	for _, o := range batch {
-		if key := (pendingMark{o.part, o.mark}); o.done && s.marks[key] > 1 {
-			s.marks[key]--
+		i, ok := at[o.part.consumer]
+		if !ok {
+			i = len(out)
+			at[o.part.consumer] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], o)
+	}
+	return out
+}
+
+// conclude acts on what the server said of a consumer's operations.
+func (k *consumer) conclude(ops []*op, told *telling, answers []string, ok bool) {
+	for _, o := range ops {
+		o.said = "lost"
+		if ok {
+			o.said = told.answer(o, answers)
+		}
+	}
+	k.remember(ops)
+	u := &k.unsettled
+	u.mu.Lock()
+	for _, o := range ops {
+		if key := (pendingMark{o.part, o.mark}); o.done && u.marks[key] > 1 {
+			u.marks[key]--
 		} else if o.done {
-			delete(s.marks, key)
+			delete(u.marks, key)
 		}
 	}
-	s.mu.Unlock()
-	k.concluded(batch, all)
-	for i, o := range batch {
+	u.mu.Unlock()
+	k.concluded(ops)
+	for _, o := range ops {
 		if o.answer != nil {
-			o.answer <- all[i]
+			o.answer <- o.said
 		}
 	}
-	if ok {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		for _, p := range told.fenced(answers) {
-			if !p.lost {
-				k.lose(p)
-			}
-		}
+	if !ok {
+		k.rewindAll() // they are where they were
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.n -= len(ops); u.n == 0 && u.none != nil {
+		close(u.none)
+		u.none = nil
+	}
+}
+
+func (k *consumer) loseFenced(p *part) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !p.lost {
+		k.lose(p)
 	}
 }
 
 // remember keeps the ids that are finished, so that what comes with one of
 // them again is known.
-func (k *consumer) remember(batch []*op, answers []string) {
-	var marks []mark
-	for i, o := range batch {
-		if o.done && answers[i] != "lost" {
+func (k *consumer) remember(ops []*op) {
+	marks := make([]mark, 0, len(ops))
+	for _, o := range ops {
+		if o.done && o.said != "lost" {
 			marks = append(marks, o.mark)
 		}
 	}
@@ -184,22 +264,21 @@ func (k *consumer) remember(batch []*op, answers []string) {
 }
 
 // concluded keeps in mind what operations changed.
-func (k *consumer) concluded(batch []*op, answers []string) {
+func (k *consumer) concluded(ops []*op) {
 	idle, n, bytes := false, 0, 0
 	k.mu.Lock()
-	for i, o := range batch {
-		answer := answers[i]
+	for _, o := range ops {
 		switch {
 		case o.name == "R":
 			k.moveSoon()
 		case o.name != "O" && o.name != "D" && o.name != "X":
-		case answer == "free":
+		case o.said == "free":
 			delete(o.part.heads, o.message.SessionID)
-		case answer != "kept" && answer != "gone" && answer != "lost":
-			o.part.heads[o.message.SessionID] = answer // the id of the next one
+		case o.said != "kept" && o.said != "gone" && o.said != "lost":
+			o.part.heads[o.message.SessionID] = o.said // the id of the next one
 		}
-		if !o.early || answer == "gone" || answer == "lost" || answer == "parked" {
-			delete(o.part.held, o.place)
+		if !o.early || o.said == "gone" || o.said == "lost" || o.said == "parked" {
+			delete(o.part.held, o.entry.place)
 			idle = idle || o.part.releasing && len(o.part.held) == 0
 			n, bytes = n+1, bytes+len(o.body)
 		}
@@ -213,19 +292,17 @@ func (k *consumer) concluded(batch []*op, answers []string) {
 
 // telling is a batch as the script takes it.
 type telling struct {
-	args   []any
-	parts  []*part
-	owned  []int // place of each part's answer
-	places []int // of each operation's; -1 - that of its part where it has none
+	args  []any
+	parts []*part
+	owned []int // place of each part's answer
 }
 
 // answer is what the server said of an operation.
-func (t *telling) answer(i int, answers []string) string {
-	place := t.places[i]
+func (t *telling) answer(o *op, answers []string) string {
 	switch {
-	case place >= 0:
-		return answers[place]
-	case answers[-1-place] == "0":
+	case o.place >= 0:
+		return answers[o.place]
+	case answers[-1-o.place] == "0":
 		return "lost"
 	}
 	return "done"
@@ -241,61 +318,67 @@ func (t *telling) fenced(answers []string) (out []*part) {
 	return out
 }
 
-// tell groups a batch by partition; within one the order is kept.
-func (k *consumer) tell(r *routes, batch []*op) *telling {
-	t := &telling{places: make([]int, len(batch))}
-	byPart := map[*part][]int{}
-	for i, o := range batch {
+// tell groups a batch by consumer and partition; within one the order is kept.
+func (b *Bus) tell(r *routes, batch []*op) *telling {
+	t := &telling{}
+	byPart := map[*part][]*op{}
+	for _, o := range batch {
 		if byPart[o.part] == nil {
 			t.parts = append(t.parts, o.part)
 		}
-		byPart[o.part] = append(byPart[o.part], i)
+		byPart[o.part] = append(byPart[o.part], o)
 	}
-	w := writer{consumer: k, routes: r, args: []any{k.Component, k.owner, "", 0}}
+	slices.SortStableFunc(t.parts, func(x, y *part) int { return cmp.Compare(x.consumer.serial, y.consumer.serial) })
+	w := writer{bus: b, routes: r, args: make([]any, 3, 3+2*len(batch))}
+	w.args[0] = string(b.keys)
+	var of *consumer
 	for _, p := range t.parts {
+		if p.consumer != of {
+			of = p.consumer
+			w.args = append(w.args, "C", of.Component, of.owner)
+		}
 		t.owned = append(t.owned, w.answers)
-		w.part(p, batch, byPart[p], t.places)
+		w.part(p, byPart[p])
 	}
 	t.args = w.args
-	t.args[2], t.args[3] = w.version, w.nobody
+	t.args[1], t.args[2] = w.version, w.nobody
 	return t
 }
 
 // writer collects the arguments of the script.
 type writer struct {
-	consumer *consumer
-	routes   *routes
-	args     []any
-	answers  int
-	version  string // of the routes, where it matters
-	nobody   int    // outputs without a receiver
+	bus     *Bus
+	routes  *routes
+	args    []any
+	answers int
+	version string // of the routes, where it matters
+	nobody  int    // outputs without a receiver
 }
 
-func (w *writer) part(p *part, batch []*op, mine []int, places []int) {
+func (w *writer) part(p *part, mine []*op) {
 	var done, trail []byte
 	at, place := len(w.args), w.answers
 	w.args = append(w.args, "P", p.number, p.epoch, nil, nil)
 	w.answers++
 	count := -1 // where the number of plain ends is
-	for _, i := range mine {
-		o := batch[i]
+	for _, o := range mine {
 		if o.done {
 			done = append(done, o.mark[:]...)
 		}
-		trail = w.consumer.appendHop(trail, o)
+		trail = p.consumer.appendHop(trail, o)
 		if o.name != "" {
 			count = -1
-			places[i] = w.answers
+			o.place = w.answers
 			w.op(o)
 			continue
 		}
-		places[i] = -1 - place
+		o.place = -1 - place
 		if count < 0 {
 			count = len(w.args) + 1
 			w.args = append(w.args, "F", 0)
 		}
 		w.args[count] = w.args[count].(int) + 1
-		w.args = append(w.args, o.id())
+		w.args = append(w.args, &o.text)
 	}
 	w.args[at+3], w.args[at+4] = done, trail
 }
@@ -306,7 +389,7 @@ func (w *writer) op(o *op) {
 	if o.name != "O" && o.name != "D" {
 		return
 	}
-	sends, topics, nobody := w.consumer.bus.sends(w.routes, o.outputs)
+	sends, topics, nobody := w.bus.sends(w.routes, o.outputs)
 	w.args = append(append(w.args, len(sends)/8), sends...)
 	w.nobody += nobody
 	if topics {
@@ -343,14 +426,19 @@ func (b *Bus) sends(r *routes, outputs []sealed) (args []any, byRoutes bool, nob
 	return args, byRoutes, nobody
 }
 
-func (t *telling) run(ctx context.Context, k *consumer) ([]string, error) {
-	row, err := k.bus.run(ctx, k.bus.scripts.settle, t.args...).Slice()
+func (t *telling) run(ctx context.Context, b *Bus) ([]string, error) {
+	row, err := b.scripts.settle.Run(ctx, b.client, []string{b.keys.version()}, t.args...).Slice()
 	if err != nil {
 		return nil, err
 	}
 	out := make([]string, len(row))
 	for i, v := range row {
-		out[i] = fmt.Sprint(v)
+		switch v := v.(type) {
+		case string:
+			out[i] = v
+		case int64:
+			out[i] = strconv.FormatInt(v, 10)
+		}
 	}
 	return out, nil
 }

@@ -50,7 +50,7 @@ func (k *consumer) expire(ctx context.Context, row any, now int64) error {
 	number, _ := r[1].(int64)
 	id, body, past := fieldsOf(r[2:])
 	e := &entry{}
-	e.decode(&raw{parseID(id), []byte(body), []byte(past)})
+	e.decode(&raw{id, parseID(id), []byte(body), []byte(past)})
 	m := &e.message
 	cause := e.unreadable
 	if cause == nil {

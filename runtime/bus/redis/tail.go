@@ -19,7 +19,7 @@ func (b *Bus) Tail(ctx context.Context, w bus.Watch, ready func(), each func(bus
 			return err
 		}
 	}
-	ctx, leave, err := b.join(ctx)
+	ctx, _, leave, err := b.join(ctx)
 	if err != nil {
 		return err
 	}

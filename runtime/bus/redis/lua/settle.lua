@@ -1,7 +1,8 @@
--- What became of messages, in the order in which it happened. ARGV 2 component,
--- 3 replica, 4 version of the subscriptions that outputs were routed by, or '',
--- 5 outputs that nobody wants, then operations:
+-- What became of messages, in the order in which it happened. ARGV 2 version of
+-- the subscriptions that outputs were routed by, or '', 3 outputs that nobody
+-- wants, then operations:
 --
+--   C component replica             the next ones are this replica's
 --   P partition epoch done trail    the next ones are about this partition;
 --                                   ids that are finished, and hops
 --   F n entry…                      finished, nothing to send
@@ -14,15 +15,14 @@
 --   S entry                         the handler is about to begin, under suspicion
 --
 -- A partition that this replica doesn't own any more is left alone. Returns an
--- answer for each operation but F: for P 1, or 0 for not owned.
-local component, me = ARGV[2], ARGV[3]
-if ARGV[4] ~= '' and (redis.call('GET', prefix .. 'version') or '0') ~= ARGV[4] then return {'stale'} end
-local counts, leases = prefix .. 'counts:' .. component, prefix .. 'lease:' .. component
+-- answer for each operation but C and F: for P 1, or 0 for not owned.
+if ARGV[2] ~= '' and (redis.call('GET', prefix .. 'version') or '0') ~= ARGV[2] then return {'stale'} end
+local component, me, counts, leases
 local out, done, trail = {}, {}, {}
 local p, stream, heads, owned
-local handled, retried, dropped = 0, 0, tonumber(ARGV[5])
+local handled, retried, dropped = 0, 0, tonumber(ARGV[3])
 local tailing = redis.call('EXISTS', prefix .. 'tailing') == 1
-local i = 6
+local i = 4
 
 local function arg()
   i = i + 1
@@ -41,7 +41,24 @@ local function sends(n, really)
   end
 end
 
+-- close writes down what there is of a replica in sum.
+local function close()
+  if not component then return end
+  local d = table.concat(done)
+  if d ~= '' then
+    redis.call('XADD', prefix .. 'done:' .. component, 'MAXLEN', '~', 20000, '*', 'd', d)
+  end
+  if handled > 0 then redis.call('HINCRBY', counts, 'handled', handled) end
+  if retried > 0 then redis.call('HINCRBY', counts, 'retried', retried) end
+  done, handled, retried = {}, 0, 0
+end
+
 local ops = {}
+function ops.C()
+  close()
+  component, me = arg(), arg()
+  counts, leases = prefix .. 'counts:' .. component, prefix .. 'lease:' .. component
+end
 function ops.P()
   p = arg()
   local epoch, d, t = arg(), arg(), arg()
@@ -132,12 +149,8 @@ end
 
 while i <= #ARGV do ops[arg()]() end
 
-local d, t = table.concat(done), table.concat(trail)
-if d ~= '' then
-  redis.call('XADD', prefix .. 'done:' .. component, 'MAXLEN', '~', 20000, '*', 'd', d)
-end
+close()
+local t = table.concat(trail)
 if t ~= '' then redis.call('XADD', prefix .. 'trail', 'MAXLEN', '~', 10000, '*', 't', t) end
-if handled > 0 then redis.call('HINCRBY', counts, 'handled', handled) end
-if retried > 0 then redis.call('HINCRBY', counts, 'retried', retried) end
 if dropped > 0 then redis.call('INCRBY', prefix .. 'dropped', dropped) end
 return out
