@@ -99,10 +99,15 @@ func (t *tool) newAutoscaler(c *cli.Context, e *dockerx.Engine, name string, eve
 	}
 }
 
+// followsLoad lists the services of a project whose number follows their load.
+func followsLoad(p *types.Project) []string {
+	return slices.DeleteFunc(p.ServiceNames(), func(name string) bool { return p.Services[name].Labels[scale.Label] == "" })
+}
+
 // beside scales while something else goes on, if there is something to scale in a
 // project; stop ends that, and waits for it. What goes wrong is told.
 func (t *tool) beside(c *cli.Context, e *dockerx.Engine, p *types.Project) (stop func()) {
-	if !slices.ContainsFunc(p.ServiceNames(), func(name string) bool { return p.Services[name].Labels[scale.Label] != "" }) {
+	if len(followsLoad(p)) == 0 {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(c.Context)

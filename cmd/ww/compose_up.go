@@ -165,11 +165,14 @@ func (t *tool) up(c *cli.Context) error {
 		t.summary(l.Project, res, time.Since(begin))
 	}
 	if leaves || req.Options.NoStart {
+		if names := followsLoad(l.Project); leaves && len(names) > 0 && !c.Bool("quiet") {
+			fmt.Fprintf(t.err, "  `ww compose autoscale` has the number of %s follow the load\n", strings.Join(names, ", "))
+		}
 		return nil
 	}
 	unlock() // whoever looks on must not keep others from changing it
-
-	if abort == nil { // else the end of a container that is too many would be the end of all
+	if abort == nil {
+		// Else the end of a container that is too many would be the end of all.
 		defer t.beside(c, d, l.Project)()
 	}
 	if watching != nil {

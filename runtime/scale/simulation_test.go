@@ -64,7 +64,6 @@ type simulated struct {
 
 	changes []change
 	enough  int // second after the step in which there were enough; -1 while there aren't
-	least   int
 }
 
 type change struct{ at, from, to int }
