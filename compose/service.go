@@ -10,6 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"woodwork.dev/ww/model"
+	"woodwork.dev/ww/runtime/scale"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 // containerKeys are settings that speak of the container: the component itself
 // isn't told.
 var containerKeys = []string{
-	"to", "resources", "replicas", "restart", "image", "dockerfile", "volumes", "source", "python", "requirements", "port", "host",
+	"to", "resources", "replicas", "scale", "workers", "max_workers", "restart", "image", "dockerfile", "volumes", "source", "python", "requirements", "port", "host",
 }
 
 func (g *generator) component(c *model.Component) {
@@ -104,6 +105,10 @@ func (g *generator) noVariable(f *model.Field) {
 
 func (g *generator) replicas(s *object, c *model.Component) {
 	g.resources(s, c.Settings, func(deploy *object) {
+		if c.Scale != nil || c.Workers > 1 {
+			deploy.set("replicas", number(strconv.Itoa(c.Workers)))
+			return
+		}
 		v, _ := c.Settings.Get("replicas")
 		n := c.Settings.Text("replicas")
 		if v == nil || n == "1" {
@@ -228,6 +233,9 @@ func (g *generator) labels(c *model.Component) *yaml.Node {
 	}
 	if c.Kind != "container" {
 		l.set("dev.woodwork.port", raw(componentPort))
+	}
+	if c.Scale != nil {
+		l.set(scale.Label, text(c.Scale.Label()))
 	}
 	deployment := "docker"
 	if c.Deployment != nil {

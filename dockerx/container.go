@@ -80,6 +80,11 @@ func convert(p *types.Project, spec deploy.ContainerSpec, peers peers, api strin
 	if in.files, err = copiedFiles(p, s); err != nil {
 		return in, err
 	}
+	if len(in.files) > 0 {
+		if in.container.Labels[labelCopied], err = copiedLabel(in.files); err != nil {
+			return in, err
+		}
+	}
 	in.platform, err = parsePlatform(s)
 	return in, err
 }

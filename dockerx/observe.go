@@ -164,7 +164,7 @@ func listImages(ctx context.Context, c *client.Client, want *types.Project) (map
 		}
 	}
 	for _, ref := range refs {
-		if id, ok := ids[normalRef(ref)]; ok {
+		if id := cmp.Or(ids[ref], ids[normalRef(ref)]); id != "" { // it may be an id itself
 			present[ref] = id
 		}
 	}

@@ -72,9 +72,9 @@ var common = []key{
 	{name: "subscribe", is: textOrList},
 	{name: "hooks", is: list, later: true},
 	{name: "pipes", is: list, later: true},
-	{name: "scale", is: block, later: true},
-	{name: "workers", is: integer, later: true},
-	{name: "max_workers", is: integer, later: true},
+	{name: "scale", is: block},
+	{name: "workers", is: count},
+	{name: "max_workers", is: count},
 	{name: "isolation", is: text, later: true},
 }
 

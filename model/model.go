@@ -6,6 +6,7 @@
 package model
 
 import (
+	"woodwork.dev/ww/runtime/scale"
 	"woodwork.dev/ww/syntax"
 )
 
@@ -34,6 +35,9 @@ type Component struct {
 	Topics   []string // topics that its results are published on
 	Needs    []string // components that its configuration refers to
 	Settings *Map     // everything but `to`
+
+	Workers int           // instances to begin with, in one process or as containers; 0: the file doesn't say
+	Scale   *scale.Policy // how their number follows the load; nil: it doesn't
 
 	// Override is the compose service that a docker deployment gives for this
 	// component: in place of a generated one for a container of its own, on

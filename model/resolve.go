@@ -41,6 +41,9 @@ func Resolve(files ...*syntax.File) (*Project, syntax.Diagnostics) {
 		r.component(c)
 	}
 	r.assign()
+	for _, c := range r.project.Components {
+		r.scaling(c)
+	}
 	r.reachable()
 	if !r.diags.HasErrors() {
 		r.order()

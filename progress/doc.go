@@ -72,6 +72,8 @@ func words(op plan.Op) (doing, done string) {
 		return "renaming", "renamed"
 	case plan.Drain:
 		return "draining", "drained"
+	case plan.Scale:
+		return "scaling", "scaled"
 	case plan.Remove, plan.RemoveNetwork, plan.RemoveVolume, plan.RemoveImage:
 		return "removing", "removed"
 	}

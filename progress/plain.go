@@ -46,6 +46,10 @@ func plainWord(op plan.Op) string {
 func (p *Plain) Report(ev deploy.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if ev.Step.Op == plan.Scale {
+		p.scale(ev)
+		return
+	}
 	switch ev.Status {
 	case deploy.Running:
 		if ev.Step.Op == plan.Build || ev.Step.Op == plan.Pull || ev.Step.Op == plan.Push {
@@ -66,6 +70,16 @@ func (p *Plain) Report(ev deploy.Progress) {
 		}
 	case deploy.Failed:
 		p.line(ev.Step, Red, "failed", "")
+	}
+}
+
+// scale tells of a decision when it is taken: its reason is what counts.
+func (p *Plain) scale(ev deploy.Progress) {
+	switch ev.Status {
+	case deploy.Running:
+		fmt.Fprintf(p.w, "%s %s: %s\n", p.paint(Cyan, "scale"), ev.Step.Name, ev.Step.Cause)
+	case deploy.Failed:
+		fmt.Fprintf(p.w, "%s %s failed: %s\n", p.paint(Red, "scale"), ev.Step.Name, oneLine(ev.Err.Error()))
 	}
 }
 

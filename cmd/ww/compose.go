@@ -35,7 +35,7 @@ func (t *tool) composeCommand() *cli.Command {
 		},
 		Subcommands: append([]*cli.Command{
 			t.upCommand(), t.downCommand(), t.psCommand(), t.logsCommand(), t.attachCommand(),
-			t.exportCommand(), t.planCommand(), t.buildCommand(), t.pullCommand(), t.pushCommand(), t.commitCommand(), t.watchCommand(),
+			t.exportCommand(), t.planCommand(), t.buildCommand(), t.pullCommand(), t.pushCommand(), t.commitCommand(), t.watchCommand(), t.autoscaleCommand(),
 		}, append(t.verbs(), t.refused()...)...),
 	}
 	for _, sub := range c.Subcommands {

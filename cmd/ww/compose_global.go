@@ -57,7 +57,7 @@ func parallel(c *cli.Context) int {
 
 // indivisible are the verbs of which nothing is left to show when they are not
 // to be done.
-var indivisible = []string{"attach", "cp", "exec", "watch", "wait"}
+var indivisible = []string{"attach", "autoscale", "cp", "exec", "watch", "wait"}
 
 // setGlobal refuses what can't be had.
 func setGlobal(c *cli.Context) error {

@@ -41,7 +41,7 @@ func (t *tool) scale(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := scale(l.Project, scales); err != nil {
+	if err := setScales(l.Project, scales); err != nil {
 		return err
 	}
 	if err := t.ready(l); err != nil {
@@ -55,7 +55,7 @@ func (t *tool) scale(c *cli.Context) error {
 	req := deploy.UpRequest{
 		Project: l.Project, Digests: digests(), EnvFiles: inheritedList(c, "env-file"), Grace: grace(c), Parallel: parallel(c),
 		// Only the number is to change.
-		Options: plan.Options{NoRecreate: true}, Report: t.newProgress(l.Project, c.Bool("quiet")).report,
+		Options: plan.Options{NoRecreate: true, Scaled: scaled(scales)}, Report: t.newProgress(l.Project, c.Bool("quiet")).report,
 	}
 	if dryRun(c) {
 		p, err := deploy.Preview(c.Context, e, req)

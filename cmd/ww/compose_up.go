@@ -44,7 +44,7 @@ func (t *tool) upRequest(c *cli.Context, d *dockerx.Engine) (*compose.Loaded, de
 	if err != nil {
 		return nil, req, err
 	}
-	if err := scale(l.Project, listOf(c, "scale")); err != nil {
+	if err := setScales(l.Project, listOf(c, "scale")); err != nil {
 		return nil, req, err
 	}
 	if err := t.ready(l); err != nil {
@@ -68,8 +68,8 @@ func (t *tool) upRequest(c *cli.Context, d *dockerx.Engine) (*compose.Loaded, de
 	return l, req, nil
 }
 
-// scale sets the number of a service's containers.
-func scale(p *types.Project, scales []string) error {
+// setScales sets the numbers of services' containers.
+func setScales(p *types.Project, scales []string) error {
 	for _, s := range scales {
 		name, number, ok := strings.Cut(s, "=")
 		n, err := strconv.ParseUint(number, 10, 16)
@@ -165,9 +165,16 @@ func (t *tool) up(c *cli.Context) error {
 		t.summary(l.Project, res, time.Since(begin))
 	}
 	if leaves || req.Options.NoStart {
+		if names := followsLoad(l.Project); leaves && len(names) > 0 && !c.Bool("quiet") {
+			fmt.Fprintf(t.err, "  `ww compose autoscale` has the number of %s follow the load\n", strings.Join(names, ", "))
+		}
 		return nil
 	}
 	unlock() // whoever looks on must not keep others from changing it
+	if abort == nil {
+		// Else the end of a container that is too many would be the end of all.
+		defer t.beside(c, d, l.Project)()
+	}
 	if watching != nil {
 		return t.upAndWatch(c, watching, visible, begin)
 	}

@@ -46,6 +46,7 @@ func runFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "rollback", Value: true, Usage: "take back what was done when it fails"},
 		&cli.BoolFlag{Name: "keep", Usage: "leave what was made when it fails, for a closer look: --rollback=false"},
 		&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "keep it up to date as its files change"},
+		durationFlag("scale-interval", scaleEvery, "how often the load of what is to be scaled is looked at"),
 	}, attachFlags()...)
 }
 
@@ -59,7 +60,7 @@ func (t *tool) planOptions(c *cli.Context) (plan.Options, error) {
 		ForceRecreate: c.Bool("force-recreate"), NoRecreate: c.Bool("no-recreate"), RemoveOrphans: c.Bool("remove-orphans"),
 		Build: c.Bool("build"), NoBuild: c.Bool("no-build"), Wait: c.Bool("wait"),
 		RecreateDeps: c.Bool("always-recreate-deps"), RenewAnonVolumes: c.Bool("renew-anon-volumes"), NoStart: c.Bool("no-start"),
-		Targets: c.Args().Slice(),
+		Targets: c.Args().Slice(), Scaled: scaled(listOf(c, "scale")),
 	}
 	switch pull := c.String("pull"); pull {
 	case "", "policy":

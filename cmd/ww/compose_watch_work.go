@@ -99,7 +99,7 @@ func (s *session) rebuild(ctx context.Context, service, why string) (bool, error
 		if err != nil {
 			return false, err
 		}
-		if err := scale(again.Project, listOf(s.cli, "scale")); err != nil {
+		if err := setScales(again.Project, listOf(s.cli, "scale")); err != nil {
 			return false, err
 		}
 		if s.loaded, l = again, again; !s.isDifferent(ctx, l, service) {

@@ -24,6 +24,7 @@ import (
 	"woodwork.dev/ww/runtime/component/builtin"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/deploy/inproc"
+	"woodwork.dev/ww/runtime/plan"
 	"woodwork.dev/ww/runtime/registry"
 	"woodwork.dev/ww/syntax"
 )
@@ -39,6 +40,7 @@ func (t *tool) systemCommand() *cli.Command {
 		Flags: slices.Concat(whereFlags(), []cli.Flag{
 			durationFlag("wait-timeout", deploy.DefaultTimeout, "how long one component may take to get ready"),
 			durationFlag("drain", drainFor, "how long the bus may take to empty at the end"),
+			durationFlag("scale-interval", 0, "how often the load of what is to be scaled is looked at (default: 1s, of containers 2s)"),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
 			&cli.BoolFlag{Name: "verbose", Usage: "show what components log, not only warnings"},
 		}, projectFlags(true), engineFlags(), consoleFlags()),
@@ -77,8 +79,10 @@ func (t *tool) upInContainers(c *cli.Context) error {
 		}
 	}
 	args = append(args, "up")
-	if c.IsSet("wait-timeout") {
-		args = append(args, "--wait-timeout", durationOf(c, "wait-timeout").String())
+	for _, name := range []string{"wait-timeout", "scale-interval"} {
+		if c.IsSet(name) {
+			args = append(args, "--"+name, durationOf(c, name).String())
+		}
 	}
 	if c.Bool("quiet") {
 		args = append(args, "--quiet")
@@ -179,6 +183,12 @@ func (t *tool) runnable(s *assembly) error {
 				diags = append(diags, needsVariable(c.Name, e))
 			}
 		})
+		if f := c.Settings.Map("scale").Field("cpu"); f != nil {
+			diags = append(diags, syntax.Diagnostic{
+				Severity: syntax.Warning, Code: "no-container", Span: f.Span, Remedy: "`queue_depth` counts here; `ww compose up` honours both",
+				Message: fmt.Sprintf("the processor's load of %q alone can't be told in one process: %q has no effect here", c.Name, "cpu"),
+			})
+		}
 		for _, key := range []string{"dockerfile", "replicas", "resources", "volumes", "requirements", "restart"} {
 			if f := c.Settings.Field(key); f != nil {
 				diags = append(diags, syntax.Diagnostic{
@@ -210,7 +220,8 @@ func (t *tool) upHere(c *cli.Context, s *assembly) error {
 	}
 	o := inproc.Options{
 		Builders: builtin.Builders(), Stdout: t.out, Stdin: t.in, Ready: durationOf(c, "wait-timeout"), Drain: durationOf(c, "drain"),
-		Log: slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})),
+		ScaleEvery: durationOf(c, "scale-interval"),
+		Log:        slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})),
 		Secret: func(name string) (string, error) {
 			if v, ok := s.Lookup(name); ok {
 				return v, nil
@@ -229,7 +240,14 @@ func (t *tool) upHere(c *cli.Context, s *assembly) error {
 	defer stopBus()
 	o.OpenBus = open
 	progress := t.progressOf(s.Name, s.phase, c.Bool("quiet"))
-	o.Report = progress.report
+	scaling := t.scalingView(s.phase)
+	o.Report = func(ev deploy.Progress) {
+		if ev.Step.Op == plan.Scale { // they come once the rest has been told
+			scaling.Report(ev)
+			return
+		}
+		progress.report(ev)
+	}
 	running, err := inproc.Start(c.Context, o)
 	progress.end()
 	if err != nil {
@@ -309,6 +327,7 @@ func (t *tool) describe(s *assembly) ([]inproc.Component, []inproc.Server, error
 		p := inproc.Component{
 			Config:    component.Config{Name: c.Name, Kind: c.Kind, Type: c.Type, To: c.To, Topics: c.Topics, Settings: settings},
 			DependsOn: s.Model.DependsOn(c.Name), Ingress: c.Phase == model.PhaseIngress, Deployment: "local",
+			Workers: c.Workers, Scale: c.Scale,
 		}
 		if c.Deployment != nil {
 			p.Deployment = c.Deployment.Name

@@ -17,23 +17,79 @@ import (
 	"woodwork.dev/ww/runtime/host/tracing"
 )
 
-// metrics of one component, in a registry of its own. Where OpenTelemetry's
-// conventions for messaging have a name, it is that one; the others begin with
-// ww_.
+// metrics are what one instance of a component counts.
 type metrics struct {
+	*series
+	inFlight atomic.Int64 // of this instance
+	state    *state
+	open     circuits
+}
+
+// series of one component, in a registry of its own: all of its instances in
+// this process add to them. Where OpenTelemetry's conventions for messaging have
+// a name, it is that one; the others begin with ww_.
+type series struct {
 	registry  *prometheus.Registry
 	handled   prometheus.Counter
 	failed    prometheus.Counter
 	sent      prometheus.Counter
 	process   *prometheus.HistogramVec // by error_type
 	operation *prometheus.HistogramVec // by error_type
-	inFlight  atomic.Int64
+
+	mu        sync.Mutex
+	instances map[*metrics]bool // that there are now
 }
 
 // circuits tells of each downstream whether calls to it fail at once.
 type circuits func() map[string]bool
 
+// newMetrics are those of an instance that has just begun; leave ends it.
 func newMetrics(c component.Config, s *state, open circuits, shared *Metrics) *metrics {
+	m := &metrics{state: s, open: open}
+	if shared == nil {
+		m.series = newSeries(c)
+		ofProcess(m.registry)
+	} else {
+		m.series = shared.of(c)
+	}
+	m.series.mu.Lock()
+	defer m.series.mu.Unlock()
+	m.instances[m] = true
+	return m
+}
+
+// leave takes the instance out of what is so now; what it has done stays counted.
+func (m *metrics) leave() {
+	m.series.mu.Lock()
+	defer m.series.mu.Unlock()
+	delete(m.instances, m)
+}
+
+// sum adds up what each instance has now.
+func (s *series) sum(of func(*metrics) float64) float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	total := 0.0
+	for m := range s.instances {
+		total += of(m)
+	}
+	return total
+}
+
+// circuits merges those of the instances.
+func (s *series) circuits() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string]bool{}
+	for m := range s.instances {
+		for name, open := range m.open() {
+			all[name] = all[name] || open
+		}
+	}
+	return all
+}
+
+func newSeries(c component.Config) *series {
 	labels := prometheus.Labels{"component": c.Name, "kind": c.Kind, "type": c.Type}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
@@ -47,26 +103,26 @@ func newMetrics(c component.Config, s *state, open circuits, shared *Metrics) *m
 				"messaging_system": tracing.System, "messaging_operation_name": operation},
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 120}}, []string{"error_type"})
 	}
-	m := &metrics{
+	s := &series{
 		registry:  prometheus.NewRegistry(),
+		instances: map[*metrics]bool{},
 		handled:   counter("ww_messages_handled_total", "Messages that were handled."),
 		failed:    counter("ww_messages_failed_total", "Attempts at handling a message that failed."),
 		sent:      counter("messaging_client_sent_messages_total", "Messages that were sent, pieces of streams included."),
 		process:   duration("messaging_process_duration_seconds", "Time of one attempt at handling a message.", "process"),
 		operation: duration("messaging_client_operation_duration_seconds", "Time until the bus had what was published.", "publish"),
 	}
-	m.process.WithLabelValues("") // so that it is there before the first message
-	m.registry.MustRegister(m.handled, m.failed, m.sent, m.process, m.operation,
-		gauge("ww_in_flight", "Messages that are being handled.", func() float64 { return float64(m.inFlight.Load()) }),
-		gauge("ww_ready", "1 if the component is ready, 0 if not.", func() float64 { return number(s.view().Ready) }),
-		&circuitGauge{open, prometheus.NewDesc("ww_circuit_open", "1 if calls to the downstream fail at once, 0 if they are made.",
+	s.process.WithLabelValues("") // so that it is there before the first message
+	s.registry.MustRegister(s.handled, s.failed, s.sent, s.process, s.operation,
+		gauge("ww_in_flight", "Messages that are being handled.", func() float64 {
+			return s.sum(func(m *metrics) float64 { return float64(m.inFlight.Load()) })
+		}),
+		gauge("ww_ready", "Instances in this process that are ready: 1 or 0 where there is one.", func() float64 {
+			return s.sum(func(m *metrics) float64 { return number(m.state.view().Ready) })
+		}),
+		&circuitGauge{s.circuits, prometheus.NewDesc("ww_circuit_open", "1 if calls to the downstream fail at once, 0 if they are made.",
 			[]string{"downstream"}, labels)})
-	if shared != nil {
-		shared.add(c.Name, m.registry)
-	} else {
-		ofProcess(m.registry)
-	}
-	return m
+	return s
 }
 
 func ofProcess(r *prometheus.Registry) {
@@ -77,28 +133,32 @@ func ofProcess(r *prometheus.Registry) {
 type Metrics struct {
 	mu      sync.Mutex
 	process *prometheus.Registry
-	parts   map[string]prometheus.Gatherer // by component
+	parts   map[string]*series // by component
 }
 
 // NewMetrics returns what Options.Metrics may share.
 func NewMetrics() *Metrics {
-	m := &Metrics{process: prometheus.NewRegistry(), parts: map[string]prometheus.Gatherer{}}
+	m := &Metrics{process: prometheus.NewRegistry(), parts: map[string]*series{}}
 	ofProcess(m.process)
 	return m
 }
 
-func (m *Metrics) add(component string, g prometheus.Gatherer) {
+// of gives the series of a component.
+func (m *Metrics) of(c component.Config) *series {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.parts[component] = g
+	if m.parts[c.Name] == nil {
+		m.parts[c.Name] = newSeries(c)
+	}
+	return m.parts[c.Name]
 }
 
 // ServeHTTP answers a scrape.
 func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	all := prometheus.Gatherers{m.process}
-	for _, g := range m.parts {
-		all = append(all, g)
+	for _, s := range m.parts {
+		all = append(all, s.registry)
 	}
 	m.mu.Unlock()
 	promhttp.HandlerFor(all, promhttp.HandlerOpts{}).ServeHTTP(w, r)

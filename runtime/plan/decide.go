@@ -40,7 +40,7 @@ func (s *slot) done() *node {
 func (u *up) decide() {
 	for _, name := range u.order {
 		s := u.want.Services[name]
-		scale := s.GetScale()
+		scale := u.countOf(s)
 		byNumber := map[int][]*Container{}
 		for _, c := range u.existing[name] {
 			byNumber[c.Number] = append(byNumber[c.Number], c)

@@ -68,6 +68,7 @@ const (
 	Remove        Op = "remove"
 	Rename        Op = "rename"
 	Drain         Op = "drain"
+	Scale         Op = "scale"
 	RemoveNetwork Op = "remove network"
 	RemoveVolume  Op = "remove volume"
 	RemoveImage   Op = "remove image"

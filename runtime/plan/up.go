@@ -25,6 +25,9 @@ type Options struct {
 	Pull             string // "always", "missing", "never", or "" for each service's own policy
 	NoStart          bool   // create only
 	Wait             bool   // until everything is ready, not only what others need
+	// Scaled are the services whose number of containers was asked for: it holds
+	// even where their number follows their load.
+	Scaled []string
 }
 
 // Wanted is a project with the digests by which it is compared with what is

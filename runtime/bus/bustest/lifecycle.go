@@ -19,6 +19,7 @@ var lifecycleTests = map[string]func(*fixture){
 	"GraceReleases":  graceReleases,
 	"CloseInFlight":  closeInFlight,
 	"Closed":         closed,
+	"Newcomer":       newcomer,
 	"Healthy":        healthy,
 	"PublishManyAt1": publishMany,
 }
@@ -180,6 +181,39 @@ func closeInFlight(f *fixture) {
 	if err := receive(f, consumed, "the end of Consume"); err != nil {
 		f.Errorf("consume: %v", err)
 	}
+}
+
+// newcomer: a replica that comes while messages wait behind a slow handler gets
+// its share of them, whatever the one before has fetched.
+func newcomer(f *fixture) {
+	_, open, entered := f.blocking(f.Bus, bus.Consumer{Component: "a"})
+	out := f.sink(f.Bus, "out")
+	var ms []bus.Message
+	const n = 64
+	for i := range n {
+		m := to("a", i)
+		m.SessionID = strconv.Itoa(i)
+		ms = append(ms, m)
+	}
+	f.publish(f.Bus, ms...)
+	receive(f, entered, "the call")
+	shared := make(chan bus.Message, n)
+	f.consume(f.Other, bus.Consumer{Component: "a", Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+		shared <- m
+		return []bus.Message{to("out", number(f, m))}, nil
+	}})
+	for range n / 4 {
+		receive(f, shared, "a message for the newcomer, while the other one is at work")
+	}
+	open()
+	seen := map[int]bool{}
+	for range n {
+		seen[number(f, receive(f, out, "an output"))] = true
+	}
+	if len(seen) != n {
+		f.Errorf("%d of %d messages came out", len(seen), n)
+	}
+	f.drained()
 }
 
 func closed(f *fixture) {

@@ -1,6 +1,9 @@
 package redis
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // perLane is how many messages of one session a replica holds where that would
 // keep it from those of other sessions.
@@ -123,6 +126,34 @@ func (l *lanes) end(at *lane) {
 	if len(l.free) < freeLanes && cap(at.work) <= perLane {
 		l.free = append(l.free, at)
 	}
+}
+
+// drop takes out what waits of a partition and hasn't begun, and returns it.
+func (l *lanes) drop(p *part) []*entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var dropped []*entry
+	idle := map[*lane]bool{}
+	for _, at := range l.ready {
+		idle[at] = true
+	}
+	for key, at := range l.lanes {
+		first := at.next
+		if !idle[at] {
+			first++ // that one is being handled
+		}
+		if first >= len(at.work) || at.work[first].part != p {
+			continue // a session is on one partition
+		}
+		dropped = append(dropped, at.work[first:]...)
+		clear(at.work[first:])
+		at.work = at.work[:first]
+		if idle[at] {
+			delete(l.lanes, key)
+		}
+	}
+	l.ready = slices.DeleteFunc(l.ready, func(at *lane) bool { return at.next == len(at.work) })
+	return dropped
 }
 
 // working returns how much is being worked on.

@@ -208,7 +208,9 @@ func (k *consumer) lose(p *part) {
 }
 
 // release gives partitions back that are too many for this replica: the ones
-// with the least in flight are read no more, and go once they have nothing.
+// with the least in flight are read no more, and go once nothing of them is being
+// handled. What waits here for its turn is the other replica's: it came to have
+// something to do.
 func (k *consumer) release(ctx context.Context, excess int) error {
 	k.mu.Lock()
 	all := make([]*part, 0, len(k.parts))
@@ -226,9 +228,11 @@ func (k *consumer) release(ctx context.Context, excess int) error {
 		if !p.releasing && excess > 0 {
 			p.releasing = true
 			excess--
+			k.leaveBehind(p)
 		} else if p.releasing && excess < 0 { // another replica has gone
 			p.releasing = false
 			excess++
+			p.rewind()
 		}
 		if p.releasing && len(p.held) == 0 {
 			idle = append(idle, p)
@@ -248,6 +252,36 @@ func (k *consumer) release(ctx context.Context, excess int) error {
 		delete(k.parts, p.number)
 	}
 	return nil
+}
+
+// leaveBehind forgets what is held of a partition and hasn't begun: reading it has
+// changed nothing on the server. With k.mu held.
+func (k *consumer) leaveBehind(p *part) {
+	for _, e := range k.lanes.drop(p) {
+		delete(p.held, e.place)
+		k.window.remove(1, len(e.body))
+		p.leave(e)
+	}
+}
+
+// leave notes an entry that was left behind. With the consumer's mutex held.
+func (p *part) leave(e *entry) {
+	if p.behind == (entryID{}) || p.behind.after(e.place) {
+		p.behind = e.place
+	}
+}
+
+// rewind makes the partition be read again from the first entry on that was left
+// behind. What is held is not handed out twice. With the consumer's mutex held.
+func (p *part) rewind() {
+	if p.behind == (entryID{}) {
+		return
+	}
+	p.rewound++
+	if p.last.after(p.behind.before()) {
+		p.last = p.behind.before()
+	}
+	p.behind = entryID{}
 }
 
 func (k *consumer) giveBack(ctx context.Context, leaves bool, parts []*part) error {

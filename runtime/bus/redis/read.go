@@ -166,9 +166,7 @@ func (k *consumer) dispatch(s entries, asked map[string]int) {
 		// It is read again when its session is through with what is held.
 		delete(p.held, e.place)
 		k.window.remove(1, len(e.body))
-		if p.behind == (entryID{}) || p.behind.after(e.place) {
-			p.behind = e.place
-		}
+		p.leave(e)
 	}
 }
 
@@ -219,17 +217,11 @@ func (k *consumer) forget(e *entry) {
 }
 
 // rewind makes a partition be read again from the first entry on that was left
-// behind. What is held is not handed out twice.
+// behind.
 func (k *consumer) rewind(p *part) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if p.behind != (entryID{}) {
-		p.rewound++
-		if p.last.after(p.behind.before()) {
-			p.last = p.behind.before()
-		}
-		p.behind = entryID{}
-	}
+	p.rewind()
 }
 
 // rewindAll makes everything be read again: a server that came back may have

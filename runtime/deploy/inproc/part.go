@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -19,21 +18,24 @@ import (
 // again is how a component that has failed is started again.
 var again = bus.Backoff{Min: time.Second, Max: time.Minute}
 
-// part is one component that runs.
+// part is one component that runs, as one instance or several: see pool.go.
 type part struct {
 	*Component
 	system   *System
-	listener net.Listener
+	listener net.Listener  // of the first instance
 	begun    chan struct{} // closed when start has been called and the part runs
-	ready    chan struct{} // closed when it is ready for the first time
-	told     chan struct{} // closed when that has been reported
+	told     chan struct{} // closed when it has been reported that it is ready
 	ended    chan struct{} // closed when it runs no more
 	end      context.CancelFunc
 	run      context.Context
+	host     host.Options // of each instance
+	running  sync.WaitGroup
 
-	mu    sync.Mutex
-	state host.State
-	err   error
+	mu        sync.Mutex
+	instances []*instance
+	state     host.State // as long as there are no instances
+	err       error
+	given     bool // an instance has the listener
 }
 
 func newPart(s *System, c *Component) (*part, error) {
@@ -41,13 +43,13 @@ func newPart(s *System, c *Component) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &part{Component: c, system: s, listener: l, begun: make(chan struct{}), ready: make(chan struct{}), told: make(chan struct{}), ended: make(chan struct{})}
+	p := &part{Component: c, system: s, listener: l, begun: make(chan struct{}), told: make(chan struct{}), ended: make(chan struct{})}
 	p.state = host.State{Phase: "waiting", Reason: "what it depends on isn't ready"}
 	return p, nil
 }
 
-// start waits for what the component depends on, runs it, and returns when it
-// is ready.
+// start waits for what the component depends on, runs it, and returns when all
+// instances that it begins with are ready.
 func (p *part) start(ctx, live context.Context) error {
 	for _, d := range p.DependsOn {
 		if dep := p.system.byName[d]; dep != nil {
@@ -64,22 +66,19 @@ func (p *part) start(ctx, live context.Context) error {
 		if err != nil {
 			return p.broken(err.Error())
 		}
+		p.host = p.system.hosting(opts)
+		p.host.Grace = p.Grace
 		p.run, p.end = context.WithCancel(live)
 		close(p.begun)
-		failed := make(chan error, 1)
-		go p.supervise(opts, failed)
-		timer := time.NewTimer(p.system.Ready)
-		defer timer.Stop()
-		select {
-		case <-p.ready:
-			return nil
-		case err := <-failed:
-			return p.broken(err.Error())
-		case <-timer.C:
-			return p.broken(fmt.Sprintf("was not ready after %s: %s", p.system.Ready, p.now().Reason))
-		case <-ctx.Done():
-			return ctx.Err()
+		begun, err := p.add(p.atLeast())
+		if err != nil {
+			return err
 		}
+		err = p.await(ctx, begun)
+		if err != nil && ctx.Err() == nil {
+			err = p.broken(err.Error())
+		}
+		return err
 	})
 	if err == nil {
 		close(p.told)
@@ -91,34 +90,36 @@ func (p *part) broken(reason string) error {
 	return &deploy.ComponentError{Service: p.Config.Name, Container: p.Config.Name, Reason: reason}
 }
 
-// supervise runs the component until it is to stop. One that fails before it
-// was ever ready is given up; after that it is started again, each time a little
-// later, until it has run for a while.
-func (p *part) supervise(opts host.Options, failed chan<- error) {
-	defer close(p.ended)
-	s := p.system
-	opts.Shared, opts.Metrics, opts.OnState = true, s.metrics, p.changed
+// hosting is what the hosts of all components have in common.
+func (s *System) hosting(opts host.Options) host.Options {
+	opts.Shared, opts.Metrics = true, s.metrics
 	opts.OpenBus = func(ctx context.Context) (bus.Bus, registry.Registry, error) { return s.bus.lend(ctx) }
-	opts.Log, opts.Stdout, opts.Stdin, opts.Grace, opts.Secret = s.Log, s.Stdout, s.Stdin, p.Grace, s.Secret
-	opts.Listener = p.listener
-	opts.Address = p.listener.Addr().String()
+	opts.Log, opts.Stdout, opts.Stdin, opts.Secret = s.Log, s.Stdout, s.Stdin, s.Secret
+	return opts
+}
+
+// supervise runs one instance of the component until it is to stop; why it didn't
+// end in order is its result. One that fails before it was ever ready is given up;
+// after that it is started again, each time a little later, until it has run for a
+// while.
+func (p *part) supervise(i *instance) error {
+	s, opts := p.system, p.host
+	opts.OnState = i.changed
+	opts.Listener = i.listener
+	opts.Address = i.listener.Addr().String()
 	for attempt := 1; ; attempt++ {
 		begin := time.Now()
-		err := host.Run(p.run, opts)
-		if p.run.Err() != nil {
-			p.mu.Lock()
-			p.err = err
-			p.mu.Unlock()
-			return
+		err := host.Run(i.run, opts)
+		if i.run.Err() != nil {
+			return err
 		}
 		if err == nil {
 			err = errors.New("it ended by itself")
 		}
 		select {
-		case <-p.ready:
+		case <-i.ready:
 		default:
-			failed <- err
-			return
+			return err
 		}
 		if time.Since(begin) > again.Max {
 			attempt = 1
@@ -127,8 +128,8 @@ func (p *part) supervise(opts host.Options, failed chan<- error) {
 		s.Log.Warn("the component is started again", "component", p.Config.Name, "pause", pause.String(), "error", err)
 		select {
 		case <-time.After(pause):
-		case <-p.run.Done():
-			return
+		case <-i.run.Done():
+			return nil
 		}
 		l, err := listen(opts.Address, p.Config.Name)
 		if err != nil {
@@ -140,32 +141,6 @@ func (p *part) supervise(opts host.Options, failed chan<- error) {
 		}
 		opts.Listener = l
 	}
-}
-
-func (p *part) changed(now host.State) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.state = now
-	if now.Ready {
-		select {
-		case <-p.ready:
-		default:
-			close(p.ready)
-		}
-	}
-}
-
-func (p *part) now() host.State {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.state
-}
-
-// result is why it didn't end in order; nil if it did.
-func (p *part) result() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
 }
 
 // stop ends the component once those that depend on it have ended.
@@ -185,8 +160,7 @@ func (p *part) stop(dependents []*part) {
 	}
 	step := plan.Step{Op: plan.Stop, Service: p.Config.Name, Name: p.Config.Name}
 	_ = p.system.step(context.Background(), step, func(func(string)) error {
-		p.end()
-		<-p.ended
+		p.finish()
 		return p.result()
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"woodwork.dev/ww/runtime/host"
 	"woodwork.dev/ww/runtime/plan"
 	"woodwork.dev/ww/runtime/registry"
+	"woodwork.dev/ww/runtime/scale"
 )
 
 // Component is one component of the system.
@@ -32,6 +33,8 @@ type Component struct {
 	Addr       string        // where it serves its own HTTP, for those that have a port; any free port of 127.0.0.1 if empty
 	Grace      time.Duration // for stopping; the host's default if 0
 	Deployment string        // that it belongs to
+	Workers    int           // instances that it begins with; 1 if 0
+	Scale      *scale.Policy // how their number follows the load; nil: it doesn't
 }
 
 // Options of a system. OpenBus, Builders and Components are required.
@@ -52,6 +55,8 @@ type Options struct {
 	Ready  time.Duration         // that one component may take to get ready
 	Drain  time.Duration         // that the bus may take to empty at the end
 	Report func(deploy.Progress) // is told of each step; called from several goroutines
+
+	ScaleEvery time.Duration // how often the load is looked at; DefaultScaleEvery if 0
 }
 
 // System is a system that runs.
@@ -67,6 +72,7 @@ type System struct {
 	failed  chan struct{} // closed when the system can't go on
 	err     error
 	live    context.CancelFunc // ends what belongs to the system as a whole
+	unscale func()             // ends the scaling, and waits for that
 }
 
 // Start brings a system up and returns when all of it is ready. Ports are opened
@@ -79,7 +85,7 @@ func Start(ctx context.Context, o Options) (*System, error) {
 	if o.Ready <= 0 {
 		o.Ready = deploy.DefaultTimeout
 	}
-	s := &System{Options: o, metrics: host.NewMetrics(), byName: map[string]*part{}, failed: make(chan struct{})}
+	s := &System{Options: o, metrics: host.NewMetrics(), byName: map[string]*part{}, failed: make(chan struct{}), unscale: func() {}}
 	s.bus = &shared{open: o.OpenBus}
 	for i := range o.Components {
 		p, err := newPart(s, &o.Components[i])
@@ -106,6 +112,7 @@ func Start(ctx context.Context, o Options) (*System, error) {
 		}
 		return nil, errors.Join(err, stop)
 	}
+	s.unscale = s.autoscale(live)
 	return s, nil
 }
 
@@ -219,6 +226,7 @@ func (s *System) Stop(ctx context.Context) (Summary, error) {
 	for _, srv := range s.servers {
 		srv.refuse()
 	}
+	s.unscale()
 	stop := func(want func(*part) bool) {
 		var wg sync.WaitGroup
 		for _, p := range s.parts {
