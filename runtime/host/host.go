@@ -68,7 +68,7 @@ func Run(ctx context.Context, opts Options) error {
 	h.outside = downstream.New(base, h.log)
 	h.metrics = newMetrics(opts.Config, h.state, h.outside.Open, opts.Metrics)
 	defer h.metrics.leave()
-	if h.tracer, err = tracing.New(ctx, opts.Traces, opts.Name, h.id, h.log); err == nil {
+	if h.tracer, err = tracing.New(opts.Traces, opts.Name, h.id, h.log); err == nil {
 		err = h.serve(ctx)
 	}
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -44,12 +43,12 @@ type Tracer struct {
 // New returns the tracer of a component. endpoint is the URL that takes traces
 // by OTLP over HTTP; none if it is empty. Nothing waits for whoever is there:
 // what they don't take is logged once, and lost.
-func New(ctx context.Context, endpoint, component, instance string, log *slog.Logger) (*Tracer, error) {
+func New(endpoint, component, instance string, log *slog.Logger) (*Tracer, error) {
 	t := &Tracer{component: component}
 	if endpoint == "" {
 		return t, nil
 	}
-	e, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint), otlptracehttp.WithTimeout(exportTimeout))
+	e, err := newCollector(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("send traces: %w", err)
 	}
