@@ -29,7 +29,7 @@ const (
 // containerKeys are settings that speak of the container: the component itself
 // isn't told.
 var containerKeys = []string{
-	"to", "resources", "replicas", "restart", "image", "dockerfile", "volumes", "source", "python", "requirements", "port", "host",
+	"to", "resources", "replicas", "restart", "image", "dockerfile", "volumes", "source", "python", "requirements", "port", "host", "isolation",
 }
 
 func (g *generator) component(c *model.Component) {

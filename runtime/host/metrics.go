@@ -15,6 +15,7 @@ import (
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
 	"woodwork.dev/ww/runtime/host/tracing"
+	"woodwork.dev/ww/runtime/process"
 )
 
 // metrics of one component, in a registry of its own. Where OpenTelemetry's
@@ -33,7 +34,7 @@ type metrics struct {
 // circuits tells of each downstream whether calls to it fail at once.
 type circuits func() map[string]bool
 
-func newMetrics(c component.Config, s *state, open circuits, shared *Metrics) *metrics {
+func newMetrics(c component.Config, s *state, open circuits, usage func() (process.Usage, bool), shared *Metrics) *metrics {
 	labels := prometheus.Labels{"component": c.Name, "kind": c.Kind, "type": c.Type}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
@@ -61,6 +62,9 @@ func newMetrics(c component.Config, s *state, open circuits, shared *Metrics) *m
 		gauge("ww_ready", "1 if the component is ready, 0 if not.", func() float64 { return number(s.view().Ready) }),
 		&circuitGauge{open, prometheus.NewDesc("ww_circuit_open", "1 if calls to the downstream fail at once, 0 if they are made.",
 			[]string{"downstream"}, labels)})
+	if usage != nil {
+		m.registry.MustRegister(newUsage(usage, labels))
+	}
 	if shared != nil {
 		shared.add(c.Name, m.registry)
 	} else {

@@ -10,9 +10,12 @@ import (
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/component"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/host"
+	"woodwork.dev/ww/runtime/host/isolated"
 	"woodwork.dev/ww/runtime/plan"
+	"woodwork.dev/ww/runtime/process"
 	"woodwork.dev/ww/runtime/registry"
 )
 
@@ -31,9 +34,10 @@ type part struct {
 	end      context.CancelFunc
 	run      context.Context
 
-	mu    sync.Mutex
-	state host.State
-	err   error
+	mu        sync.Mutex
+	state     host.State
+	err       error
+	processes *process.Group // nil: it has none, or doesn't run
 }
 
 func newPart(s *System, c *Component) (*part, error) {
@@ -101,6 +105,18 @@ func (p *part) supervise(opts host.Options, failed chan<- error) {
 	opts.OpenBus = func(ctx context.Context) (bus.Bus, registry.Registry, error) { return s.bus.lend(ctx) }
 	opts.Log, opts.Stdout, opts.Stdin, opts.Grace, opts.Secret = s.Log, s.Stdout, s.Stdin, p.Grace, s.Secret
 	opts.Listener = p.listener
+	if p.Isolated || p.Programs {
+		group := s.keeper.Group(p.Config.Name, p.Limits)
+		p.mu.Lock()
+		p.processes = group
+		p.mu.Unlock()
+		defer p.release(group)
+		opts.Processes, opts.Usage = group, p.usage
+	}
+	if p.Isolated {
+		key := p.Config.Kind + " " + p.Config.Type
+		opts.Builders = map[string]component.Builder{key: isolated.Build(s.Isolate)}
+	}
 	opts.Address = p.listener.Addr().String()
 	for attempt := 1; ; attempt++ {
 		begin := time.Now()
@@ -140,6 +156,21 @@ func (p *part) supervise(opts host.Options, failed chan<- error) {
 		}
 		opts.Listener = l
 	}
+}
+
+// usage is what the component's processes take; false where it has none of its own.
+func (p *part) usage() (process.Usage, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.processes.Usage()
+}
+
+func (p *part) release(group *process.Group) {
+	err := group.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.processes = nil
+	p.err = errors.Join(p.err, err)
 }
 
 func (p *part) changed(now host.State) {
