@@ -56,7 +56,7 @@ func hog() {
 func burn(d time.Duration) {
 	var u syscall.Rusage
 	for {
-		if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil || time.Duration(u.Utime.Nano()) > d {
+		if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil || time.Duration(u.Utime.Nano()+u.Stime.Nano()) > d {
 			return
 		}
 	}
@@ -86,7 +86,7 @@ func parent() {
 		fmt.Println(strings.Join(g.cage.dirs, "\n"))
 	}
 	fmt.Println("end")
-	select {}
+	_ = p.Wait()
 }
 
 func self(word string) func() *exec.Cmd {

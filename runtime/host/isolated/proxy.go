@@ -95,8 +95,15 @@ func (p *proxy) start(ctx context.Context) (*running, buildResult, error) {
 	if r.process, err = p.env.Processes.Start(cmd); err != nil {
 		return nil, about, fmt.Errorf("start its process: %w", err)
 	}
-	r.peer.stuck = func() { _ = r.process.Kill() }
-	go r.run()
+	r.peer.stuck = func() {
+		p.leave(r)
+		_ = r.process.Kill()
+	}
+	go func() {
+		defer close(r.ended)
+		defer p.leave(r) // whoever learns of its end is given another one
+		r.run()
+	}()
 	in := buildCall{Config: p.env.Config, Memory: p.env.Processes.Limits().Memory, Debug: p.env.Log.Enabled(ctx, slog.LevelDebug)}
 	if err := r.peer.call(ctx, "build", in, &about, nil); err != nil {
 		_ = r.process.Kill()
@@ -111,7 +118,6 @@ func (p *proxy) start(ctx context.Context) (*running, buildResult, error) {
 
 // run reads what the process says until it ends.
 func (r *running) run() {
-	defer close(r.ended)
 	reading := r.peer.read(context.Background(), r.stdout)
 	if reading != nil {
 		_ = r.process.Kill()
@@ -187,6 +193,15 @@ func (p *proxy) set(r *running) {
 	p.current = r
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+// leave has nothing more be given to a process that has ended, or is about to be killed.
+func (p *proxy) leave(r *running) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current == r {
+		p.current = nil // which wakes nobody up: there is none yet
+	}
 }
 
 // running waits until there is a process.
