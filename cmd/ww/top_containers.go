@@ -8,6 +8,7 @@ import (
 	"woodwork.dev/ww/dockerx"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
+	"woodwork.dev/ww/runtime/registry"
 )
 
 // labelDeployment says to which deployment a container's component belongs.
@@ -41,7 +42,13 @@ func (s *inContainers) look(ctx context.Context) (topView, error) {
 	if s.before.Time.IsZero() {
 		s.before, first = s.bus(ctx)
 	}
+	var entries []registry.Entry
+	var asking sync.WaitGroup
+	if first == nil {
+		asking.Go(func() { entries, _ = s.entries(ctx) }) // whatever is wrong with that way, the bus tells below
+	}
 	usage, err := s.measure(ctx, cs)
+	asking.Wait()
 	if err != nil {
 		return topView{}, err
 	}
@@ -50,6 +57,7 @@ func (s *inContainers) look(ctx context.Context) (topView, error) {
 		now, why = s.bus(ctx)
 	}
 	v := topView{Time: time.Now().UTC(), Components: topRows(cs, usage, now, rates(s.before, now))}
+	v.say(entries)
 	if why != nil {
 		v.Note = "what waits on the bus isn't known: " + why.Error()
 	}
@@ -64,6 +72,32 @@ func (s *inContainers) bus(ctx context.Context) (look, error) {
 		return look{}, err
 	}
 	return only[look](ctx, s.tool.through(s.running, door, names), order{Op: opStats})
+}
+
+// entries is what components say of themselves.
+func (s *inContainers) entries(ctx context.Context) ([]registry.Entry, error) {
+	door, names, err := s.running.door(nil)
+	if err != nil {
+		return nil, err
+	}
+	return collect[registry.Entry](ctx, s.tool.through(s.running, door, names), order{Op: opServices})
+}
+
+// say gives components that an engine has yet to check, which it does once a minute,
+// the state that they have by their own account.
+func (v *topView) say(entries []registry.Entry) {
+	ready := map[string]int{}
+	for _, e := range entries {
+		if e.State == registry.Ready || e.State == registry.Active {
+			ready[e.Name]++
+		}
+	}
+	for i := range v.Components {
+		row := &v.Components[i]
+		if row.State == string(plan.Starting) && row.Instances > 0 && ready[row.Component] >= row.Instances {
+			row.State = "ready"
+		}
+	}
 }
 
 // measure measures all containers that run at the same time: each takes the engine
