@@ -30,7 +30,7 @@ const (
 // containerKeys are settings that speak of the container: the component itself
 // isn't told.
 var containerKeys = []string{
-	"to", "resources", "replicas", "scale", "workers", "max_workers", "restart", "image", "dockerfile", "volumes", "source", "python", "requirements", "port", "host",
+	"to", "resources", "replicas", "scale", "workers", "max_workers", "restart", "image", "dockerfile", "volumes", "source", "python", "requirements", "port", "host", "isolation",
 }
 
 func (g *generator) component(c *model.Component) {

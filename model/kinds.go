@@ -75,7 +75,7 @@ var common = []key{
 	{name: "scale", is: block},
 	{name: "workers", is: count},
 	{name: "max_workers", is: count},
-	{name: "isolation", is: text, later: true},
+	{name: "isolation", is: text, values: []string{Inline, OwnProcess}},
 }
 
 var resourceKeys = []string{"memory", "cpus", "pids", "memory_reservation"}

@@ -241,6 +241,7 @@ func (r *resolver) component(c *Component) {
 			"core exec %q needs %q", c.Name, "command")
 	}
 	r.checkPort(c)
+	r.checkIsolation(c)
 	if res := c.Settings.Map("resources"); res != nil {
 		for _, f := range res.Fields {
 			ref, isRef := f.Value.(Ref)

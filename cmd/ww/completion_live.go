@@ -110,7 +110,7 @@ func declared(kind string, l *compose.Loaded) []string {
 }
 
 func observed(kind string, cs []plan.Container) []string {
-	label := map[string]string{"COMPONENT": deploy.LabelComponent, "DEPLOYMENT": "dev.woodwork.deployment"}[kind]
+	label := map[string]string{"COMPONENT": deploy.LabelComponent, "DEPLOYMENT": labelDeployment}[kind]
 	var names []string
 	for _, c := range cs {
 		name := c.Labels[label]

@@ -27,6 +27,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	// compose-go warns through this logger; what matters of it is said by the
 	// commands themselves, in their own form.
 	logrus.SetOutput(io.Discard)
+	if code, ran := runHidden(args, stdin, stdout, stderr); ran {
+		return code
+	}
 	c := &console{}
 	t := &tool{in: stdin, out: stdout, err: &stream{file: stderr, console: c, diag: true}, console: c}
 	defer c.finish()
@@ -53,7 +56,7 @@ func (t *tool) app() *cli.App {
 		Commands: []*cli.Command{
 			t.systemCommand(), t.composeCommand(),
 			t.sendCommand(), t.chatCommand(),
-			t.busCommand(), t.traceCommand(), t.servicesCommand(),
+			t.busCommand(), t.traceCommand(), t.servicesCommand(), t.systemTopCommand(),
 			t.checkCommand(), t.fmtCommand(), t.graphCommand(), t.doctorCommand(),
 			t.helpCommand(), t.completionCommand(), t.completeCommand(), t.manCommand(),
 			t.componentCommand(), t.healthCommand(), t.busAgentCommand(),

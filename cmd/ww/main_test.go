@@ -215,6 +215,19 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 		}
 		fmt.Fprintf(ts.Stdout(), "%s\n", body)
 	},
+	// get URL prints the answer to standard output.
+	"get": func(ts *testscript.TestScript, neg bool, args []string) {
+		client := &http.Client{Timeout: time.Minute}
+		res, err := client.Get(args[0])
+		ts.Check(err)
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		ts.Check(err)
+		if (res.StatusCode >= 400) != neg {
+			ts.Fatalf("status %s\n%s", res.Status, body)
+		}
+		fmt.Fprintf(ts.Stdout(), "%s\n", body)
+	},
 	// reach URL waits until it answers with 200.
 	"reach": func(ts *testscript.TestScript, neg bool, args []string) {
 		tick := time.NewTicker(20 * time.Millisecond)

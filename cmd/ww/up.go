@@ -189,14 +189,7 @@ func (t *tool) runnable(s *assembly) error {
 				Message: fmt.Sprintf("the processor's load of %q alone can't be told in one process: %q has no effect here", c.Name, "cpu"),
 			})
 		}
-		for _, key := range []string{"dockerfile", "replicas", "resources", "volumes", "requirements", "restart"} {
-			if f := c.Settings.Field(key); f != nil {
-				diags = append(diags, syntax.Diagnostic{
-					Severity: syntax.Warning, Code: "no-container", Span: f.Span, Remedy: "`ww compose up`, or `--as docker`, honours it",
-					Message: fmt.Sprintf("%q of %q is of containers, and has no effect here", key, c.Name),
-				})
-			}
-		}
+		diags = append(diags, ofContainers(c)...)
 	}
 	if len(diags) == 0 {
 		return nil
@@ -219,9 +212,9 @@ func (t *tool) upHere(c *cli.Context, s *assembly) error {
 		level = slog.LevelInfo
 	}
 	o := inproc.Options{
-		Builders: builtin.Builders(), Stdout: t.out, Stdin: t.in, Ready: durationOf(c, "wait-timeout"), Drain: durationOf(c, "drain"),
-		ScaleEvery: durationOf(c, "scale-interval"),
-		Log:        slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})),
+		Builders: builtin.Builders(), Isolate: hidden(isolatedWord), Guard: hidden(guardWord), Stdout: t.out, Stdin: t.in,
+		Ready: durationOf(c, "wait-timeout"), Drain: durationOf(c, "drain"), ScaleEvery: durationOf(c, "scale-interval"),
+		Log: slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})),
 		Secret: func(name string) (string, error) {
 			if v, ok := s.Lookup(name); ok {
 				return v, nil
@@ -332,6 +325,7 @@ func (t *tool) describe(s *assembly) ([]inproc.Component, []inproc.Server, error
 		if c.Deployment != nil {
 			p.Deployment = c.Deployment.Name
 		}
+		isolate(&p, c)
 		if v, ok := c.Settings.Get("grace"); ok {
 			if p.Grace, err = model.Duration(v); err != nil {
 				return nil, nil, &configError{fmt.Errorf("grace of %q: %w", c.Name, err), ""}

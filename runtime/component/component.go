@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/process"
 )
 
 // Config is what a component is told about itself, as it stands in
@@ -38,6 +39,9 @@ type Env struct {
 	// host that has kept failing fail at once, for a while; they carry the trace
 	// of the message that is being handled. Nil: http.DefaultTransport.
 	Transport http.RoundTripper
+
+	// Processes is where the component starts programs; nil for no limits.
+	Processes *process.Group
 
 	// Secret returns the value of a secret by the name of its variable. The
 	// error says where it was looked for.

@@ -56,7 +56,7 @@ func (e Env) Decode(into any) error {
 // host honours: a kind need not know of it.
 func OfHost(setting string) bool {
 	switch setting {
-	case "concurrency", "timeout", "max_retries", "ttl", "max_queue_size", "overflow", "subscribe", "grace":
+	case "concurrency", "timeout", "max_retries", "ttl", "max_queue_size", "overflow", "subscribe", "grace", "isolation":
 		return true
 	}
 	return false

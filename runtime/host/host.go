@@ -66,7 +66,7 @@ func Run(ctx context.Context, opts Options) error {
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	defer base.CloseIdleConnections()
 	h.outside = downstream.New(base, h.log)
-	h.metrics = newMetrics(opts.Config, h.state, h.outside.Open, opts.Metrics)
+	h.metrics = newMetrics(opts.Config, h.state, h.outside.Open, opts.Usage, opts.Metrics)
 	defer h.metrics.leave()
 	if h.tracer, err = tracing.New(opts.Traces, opts.Name, h.id, h.log); err == nil {
 		err = h.serve(ctx)
@@ -204,7 +204,7 @@ func (h *host) build(ctx context.Context) error {
 		return fmt.Errorf("there is no kind %q in this program: it has %s", key, strings.Join(slices.Sorted(maps.Keys(h.Builders)), ", "))
 	}
 	instance, err := builder(ctx, component.Env{
-		Config: h.Config, Log: h.log, Stdout: h.Stdout, Stdin: h.Stdin, Transport: h.outside,
+		Config: h.Config, Log: h.log, Stdout: h.Stdout, Stdin: h.Stdin, Transport: h.outside, Processes: h.Processes,
 		Secret: h.secrets.Lookup, Submit: h.submit, Ask: h.ask, Gather: h.gather,
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
 	"woodwork.dev/ww/runtime/host/tracing"
+	"woodwork.dev/ww/runtime/process"
 )
 
 // metrics are what one instance of a component counts.
@@ -44,13 +45,13 @@ type series struct {
 type circuits func() map[string]bool
 
 // newMetrics are those of an instance that has just begun; leave ends it.
-func newMetrics(c component.Config, s *state, open circuits, shared *Metrics) *metrics {
+func newMetrics(c component.Config, s *state, open circuits, usage func() (process.Usage, bool), shared *Metrics) *metrics {
 	m := &metrics{state: s, open: open}
 	if shared == nil {
-		m.series = newSeries(c)
+		m.series = newSeries(c, usage)
 		ofProcess(m.registry)
 	} else {
-		m.series = shared.of(c)
+		m.series = shared.of(c, usage)
 	}
 	m.series.mu.Lock()
 	defer m.series.mu.Unlock()
@@ -89,7 +90,7 @@ func (s *series) circuits() map[string]bool {
 	return all
 }
 
-func newSeries(c component.Config) *series {
+func newSeries(c component.Config, usage func() (process.Usage, bool)) *series {
 	labels := prometheus.Labels{"component": c.Name, "kind": c.Kind, "type": c.Type}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
@@ -122,6 +123,9 @@ func newSeries(c component.Config) *series {
 		}),
 		&circuitGauge{s.circuits, prometheus.NewDesc("ww_circuit_open", "1 if calls to the downstream fail at once, 0 if they are made.",
 			[]string{"downstream"}, labels)})
+	if usage != nil {
+		s.registry.MustRegister(newUsage(usage, labels))
+	}
 	return s
 }
 
@@ -144,11 +148,11 @@ func NewMetrics() *Metrics {
 }
 
 // of gives the series of a component.
-func (m *Metrics) of(c component.Config) *series {
+func (m *Metrics) of(c component.Config, usage func() (process.Usage, bool)) *series {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.parts[c.Name] == nil {
-		m.parts[c.Name] = newSeries(c)
+		m.parts[c.Name] = newSeries(c, usage)
 	}
 	return m.parts[c.Name]
 }

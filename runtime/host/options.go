@@ -12,6 +12,7 @@ import (
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
+	"woodwork.dev/ww/runtime/process"
 	"woodwork.dev/ww/runtime/registry"
 )
 
@@ -75,6 +76,13 @@ type Options struct {
 	// of the process.
 	Metrics *Metrics
 
+	// Processes is where the component starts programs; nil for no limits.
+	Processes *process.Group
+
+	// Usage tells what the component takes of the machine, for the metrics. Nil:
+	// this process and all that it has started, unless it is Shared.
+	Usage func() (process.Usage, bool)
+
 	// OnState, where it isn't nil, is told how the component is, at first and
 	// whenever that changes; calls come one after the other, and none after Run
 	// has returned.
@@ -121,6 +129,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = 8
+	}
+	if o.Usage == nil && !o.Shared {
+		o.Usage = process.Own
 	}
 	if o.BusCheck <= 0 {
 		o.BusCheck = time.Second

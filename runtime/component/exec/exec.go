@@ -37,6 +37,12 @@
 //
 // What it writes to its standard error is logged. At the end its standard
 // input is closed; it has two seconds to end by itself.
+//
+// # Processes
+//
+// A program leads a process group, and what it has started and left behind is
+// killed when it ends. All programs of the component are in env.Processes, which
+// may limit them; one that is killed for its memory says so.
 package exec
 
 import (
@@ -55,6 +61,7 @@ import (
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
+	"woodwork.dev/ww/runtime/process"
 )
 
 const (
@@ -89,7 +96,7 @@ func Build(_ context.Context, env component.Env) (*component.Instance, error) {
 			return nil, fmt.Errorf(`setting "workdir": there is no directory %s`, s.Workdir)
 		}
 	}
-	p := program{args: s.Command, dir: s.Workdir, env: append(os.Environ(), s.Environment...)}
+	p := program{args: s.Command, dir: s.Workdir, env: append(os.Environ(), s.Environment...), group: env.Processes}
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf(`setting "command": %w`, err)
 	}
@@ -106,9 +113,10 @@ func Build(_ context.Context, env component.Env) (*component.Instance, error) {
 
 // program is what is run.
 type program struct {
-	args []string
-	dir  string
-	env  []string
+	args  []string
+	dir   string
+	env   []string
+	group *process.Group
 }
 
 func (p program) check() error {
@@ -122,13 +130,11 @@ func (p program) check() error {
 	return nil
 }
 
-// command returns a process of its own group, which is killed as a whole when
-// ctx is done.
+// command returns a process that is to be started in the component's group, and
+// is killed with all that it has started when ctx is done.
 func (p program) command(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.args[0], p.args[1:]...)
 	cmd.Dir, cmd.Env = p.dir, slices.Clone(p.env)
-	ownGroup(cmd)
-	cmd.Cancel = func() error { return killGroup(cmd.Process) }
 	cmd.WaitDelay = linger
 	return cmd
 }
@@ -149,11 +155,12 @@ func (r *runner) handle(ctx context.Context, m bus.Message, _ component.Out) (js
 	cmd := r.program.command(ctx)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(component.Text(m.Payload)), stdout, stderr
 	cmd.Env = append(cmd.Env, variable("WW_SESSION_ID", m.SessionID), variable("WW_MESSAGE_ID", m.ID), variable("WW_SENDER", m.Sender))
-	err := cmd.Run()
+	running, err := r.program.group.Start(cmd)
+	if err == nil {
+		err = running.Wait()
+	}
 	if errors.Is(err, exec.ErrWaitDelay) {
-		// It ended well, but left something behind that holds its output open.
-		_ = killGroup(cmd.Process)
-		err = nil
+		err = nil // it ended well, but left something behind that held its output open
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -185,6 +192,10 @@ func (r *runner) result(out []byte) (json.RawMessage, error) {
 
 // failure turns the end of a program into an error.
 func failure(name string, err error, stderr *tail) error {
+	var killed *process.KilledError
+	if errors.As(err, &killed) {
+		return withTail(fmt.Errorf("%s was %w", name, killed), stderr)
+	}
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
 		return fmt.Errorf("run %s: %w", name, err)

@@ -2,8 +2,11 @@ package exec_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +17,7 @@ import (
 	"woodwork.dev/ww/runtime/component"
 	"woodwork.dev/ww/runtime/component/componenttest"
 	"woodwork.dev/ww/runtime/component/exec"
+	"woodwork.dev/ww/runtime/process"
 )
 
 // TestMain lets the test binary be the program that is run.
@@ -21,6 +25,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("EXEC_TEST_PROGRAM") == "lines" {
 		linesProgram()
 		return
+	}
+	if os.Getenv("EXEC_TEST_PROGRAM") == "hog" {
+		hog()
 	}
 	os.Exit(m.Run())
 }
@@ -63,6 +70,8 @@ func linesProgram() {
 			os.Exit(3)
 		case "hang":
 			select {}
+		case "hog":
+			hog()
 		case "endless line":
 			for {
 				fmt.Print(strings.Repeat("x", 1<<20))
@@ -305,4 +314,60 @@ func TestLinesStuckProgramIsKilledAtTheEnd(t *testing.T) {
 	if _, err := in.Handle(t.Context(), message(`1`), &componenttest.Out{}); err == nil {
 		t.Error("a closed component handles messages")
 	}
+}
+
+// TestMemory: a program that takes more than the component may is killed and says
+// so, in both modes; the next message is handled.
+func TestMemory(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[string]string{
+		"lines":   self + ": killed: it used more than its 128m",
+		"message": "sh was killed: it used more than its 128m",
+	} {
+		var logged componenttest.Buffer
+		keeper := process.NewKeeper(nil, slog.New(slog.NewTextHandler(&logged, nil)))
+		group := keeper.Group("c", process.Limits{Memory: 128 << 20})
+		command := []string{self}
+		if mode == "message" {
+			command = []string{"sh", "-c", `read word; if [ $word = hog ]; then "$0" & wait $!; else echo $word; fi`, self}
+		}
+		raw, err := json.Marshal(map[string]any{"command": command, "mode": mode, "environment": []string{"EXEC_TEST_PROGRAM=" + map[string]string{"lines": "lines", "message": "hog"}[mode]}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, _ := componenttest.Env(t, "core", "exec", string(raw))
+		env.Processes = group
+		in, err := exec.Build(t.Context(), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(logged.String(), "memory") {
+			t.Skipf("memory has no limit here: %s", logged.String())
+		}
+		if _, err := in.Handle(t.Context(), message(`"hog"`), &componenttest.Out{}); err == nil || !strings.HasPrefix(err.Error(), want) || bus.IsPermanent(err) {
+			t.Errorf("%s: got %v, want %s", mode, err, want)
+		}
+		if got, err := in.Handle(t.Context(), message(`"alive"`), &componenttest.Out{}); err != nil || string(got) != `"alive"` {
+			t.Errorf("%s, afterwards: %s, %v", mode, got, err)
+		}
+		if in.Close != nil {
+			err = in.Close()
+		}
+		if err := errors.Join(err, group.Close()); err != nil {
+			t.Error(err)
+		}
+		keeper.Close()
+	}
+}
+
+// hog takes memory until something ends it.
+func hog() {
+	for all := [][]byte{}; len(all) < 1024; {
+		all = append(all, bytes.Repeat([]byte{1}, 1<<20))
+		time.Sleep(100 * time.Microsecond)
+	}
+	os.Exit(1)
 }

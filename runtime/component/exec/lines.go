@@ -13,6 +13,7 @@ import (
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
+	"woodwork.dev/ww/runtime/process"
 )
 
 const (
@@ -32,14 +33,15 @@ type worker struct {
 	done   chan struct{}
 
 	mu      sync.Mutex
-	current *process      // nil while there is none
+	current *run          // nil while there is none
 	changed chan struct{} // closed when current changes
 }
 
-// process is one run of the program.
-type process struct {
+// run is one run of the program.
+type run struct {
 	kill  context.CancelFunc
 	ended chan struct{}
+	why   error // it ended; to be read after that
 
 	write sync.Mutex // one line at a time
 	stdin io.Writer
@@ -88,7 +90,7 @@ func (w *worker) supervise(ctx context.Context) {
 	pause := firstPause
 	for {
 		began := time.Now()
-		err := w.run(ctx)
+		err := w.once(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -105,9 +107,9 @@ func (w *worker) supervise(ctx context.Context) {
 	}
 }
 
-// run runs the program once. When ctx is done its standard input is closed,
+// once runs the program once. When ctx is done its standard input is closed,
 // and what hasn't ended a moment later is killed.
-func (w *worker) run(ctx context.Context) error {
+func (w *worker) once(ctx context.Context) error {
 	alive, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
 	cmd := w.program.command(alive)
@@ -115,12 +117,13 @@ func (w *worker) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := &process{kill: kill, ended: make(chan struct{}), stdin: stdin, calls: map[string]*call{}, log: w.log}
+	p := &run{kill: kill, ended: make(chan struct{}), stdin: stdin, calls: map[string]*call{}, log: w.log}
 	// Writers, and not StdoutPipe: Wait reaps the process as soon as it ends and
 	// returns when all that it wrote has been read.
 	cmd.Stdout = killer{&splitter{max: maxOutput, whole: true, line: p.receive}, kill}
 	cmd.Stderr = &splitter{max: 1 << 16, line: func(b []byte) { w.log.Info("program", "stderr", string(b)) }}
-	if err := cmd.Start(); err != nil {
+	running, err := w.program.group.Start(cmd)
+	if err != nil {
 		return err
 	}
 	w.set(p)
@@ -133,14 +136,13 @@ func (w *worker) run(ctx context.Context) error {
 		}
 	})
 	defer stop()
-	err = cmd.Wait()
+	p.why = running.Wait()
 	w.set(nil)
 	close(p.ended)
-	_ = killGroup(cmd.Process) // what it left behind
-	return err
+	return p.why
 }
 
-func (w *worker) set(p *process) {
+func (w *worker) set(p *run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.current = p
@@ -149,7 +151,7 @@ func (w *worker) set(p *process) {
 }
 
 // process waits until there is one.
-func (w *worker) process(ctx context.Context) (*process, error) {
+func (w *worker) process(ctx context.Context) (*run, error) {
 	for {
 		w.mu.Lock()
 		p, changed := w.current, w.changed
@@ -207,7 +209,7 @@ func (w *worker) handle(ctx context.Context, m bus.Message, out component.Out) (
 }
 
 // next returns the next answer; what came before the end counts.
-func (p *process) next(c *call) (response, error) {
+func (p *run) next(c *call) (response, error) {
 	select {
 	case r := <-c.answers:
 		return r, nil
@@ -217,8 +219,17 @@ func (p *process) next(c *call) (response, error) {
 	case r := <-c.answers:
 		return r, nil
 	default:
-		return response{}, errEnded
+		return response{}, p.end()
 	}
+}
+
+// end is why there is no answer of a program that has ended.
+func (p *run) end() error {
+	var killed *process.KilledError
+	if errors.As(p.why, &killed) {
+		return killed
+	}
+	return errEnded
 }
 
 func (r response) err() error {
@@ -236,7 +247,7 @@ func (w *worker) broken(ctx context.Context, err error) error {
 	return fmt.Errorf("%s: %w", w.program.args[0], err)
 }
 
-func (p *process) enter() (string, *call) {
+func (p *run) enter() (string, *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last++
@@ -246,14 +257,14 @@ func (p *process) enter() (string, *call) {
 	return id, c
 }
 
-func (p *process) leave(id string, c *call) {
+func (p *run) leave(id string, c *call) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.calls, id)
 	close(c.gone)
 }
 
-func (p *process) send(r request) error {
+func (p *run) send(r request) error {
 	if len(r.Payload) == 0 {
 		r.Payload = json.RawMessage("null")
 	}
@@ -268,7 +279,7 @@ func (p *process) send(r request) error {
 }
 
 // receive hands a line of the program to the call that waits for it.
-func (p *process) receive(line []byte) {
+func (p *run) receive(line []byte) {
 	var r response
 	if err := json.Unmarshal(line, &r); err != nil {
 		p.log.Warn("a line of the program is no answer", "error", err, "line", string(line[:min(len(line), 200)]))

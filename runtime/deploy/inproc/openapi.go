@@ -77,6 +77,7 @@ func (s *server) document(names []string) object {
 			}},
 			"Component": object{"type": "object", "properties": object{
 				"name": text, "kind": text, "type": text, "state": text, "reason": text, "deployment": text, "load": object{"type": "number"}, "instances": object{"type": "integer"},
+				"cpu": object{"type": "number", "description": "Seconds of processor time, of a component with processes of its own"}, "memory_bytes": object{"type": "integer"},
 				"routes": object{"type": "array", "items": text}, "endpoints": object{"type": "array", "items": text},
 			}},
 		}},

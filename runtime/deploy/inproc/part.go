@@ -9,9 +9,12 @@ import (
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/component"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/host"
+	"woodwork.dev/ww/runtime/host/isolated"
 	"woodwork.dev/ww/runtime/plan"
+	"woodwork.dev/ww/runtime/process"
 	"woodwork.dev/ww/runtime/registry"
 )
 
@@ -35,7 +38,8 @@ type part struct {
 	instances []*instance
 	state     host.State // as long as there are no instances
 	err       error
-	given     bool // an instance has the listener
+	spent     time.Duration // processor time of instances that have ended
+	given     bool          // an instance has the listener
 }
 
 func newPart(s *System, c *Component) (*part, error) {
@@ -107,6 +111,18 @@ func (p *part) supervise(i *instance) error {
 	opts.OnState = i.changed
 	opts.Listener = i.listener
 	opts.Address = i.listener.Addr().String()
+	if p.Isolated || p.Programs {
+		group := s.keeper.Group(p.Config.Name, p.Limits)
+		i.mu.Lock()
+		i.processes = group
+		i.mu.Unlock()
+		defer p.release(i, group)
+		opts.Processes, opts.Usage = group, p.usage
+	}
+	if p.Isolated {
+		key := p.Config.Kind + " " + p.Config.Type
+		opts.Builders = map[string]component.Builder{key: isolated.Build(s.Isolate)}
+	}
 	for attempt := 1; ; attempt++ {
 		begin := time.Now()
 		err := host.Run(i.run, opts)
@@ -141,6 +157,34 @@ func (p *part) supervise(i *instance) error {
 		}
 		opts.Listener = l
 	}
+}
+
+// usage is what the processes of all instances take; false where the component has
+// none of its own.
+func (p *part) usage() (process.Usage, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sum, has := process.Usage{CPU: p.spent}, false
+	for _, i := range p.instances {
+		i.mu.Lock()
+		u, ok := i.processes.Usage()
+		i.mu.Unlock()
+		sum.CPU, sum.Memory, sum.Processes, has = sum.CPU+u.CPU, sum.Memory+u.Memory, sum.Processes+u.Processes, has || ok
+	}
+	return sum, has
+}
+
+// release ends an instance's processes.
+func (p *part) release(i *instance, group *process.Group) {
+	used, _ := group.Usage()
+	err := group.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.processes = nil
+	p.spent += used.CPU
+	p.err = errors.Join(p.err, err)
 }
 
 // stop ends the component once those that depend on it have ended.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"woodwork.dev/ww/runtime/host"
+	"woodwork.dev/ww/runtime/process"
 )
 
 // instance is one of the instances of a component, which compete for its
@@ -21,9 +22,10 @@ type instance struct {
 	ready    chan struct{} // closed when it is ready for the first time
 	ended    chan struct{} // closed when it runs no more
 
-	mu    sync.Mutex
-	state host.State
-	err   error // once it has ended: why it didn't in order
+	mu        sync.Mutex
+	state     host.State
+	processes *process.Group // nil: it has none, or doesn't run
+	err       error          // once it has ended: why it didn't in order
 }
 
 func (i *instance) changed(now host.State) {

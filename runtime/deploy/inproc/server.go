@@ -373,6 +373,11 @@ type componentState struct {
 	Endpoints  []string       `json:"endpoints,omitempty"`
 	Load       float64        `json:"load"`
 	Instances  int            `json:"instances"`
+
+	// What its processes take, where it has any of its own: processor seconds since
+	// it began, resident bytes.
+	CPU    *float64 `json:"cpu,omitempty"`
+	Memory *int64   `json:"memory_bytes,omitempty"`
 }
 
 func (s *server) health(w http.ResponseWriter, r *http.Request) {
@@ -426,6 +431,10 @@ func (s *server) components(w http.ResponseWriter, r *http.Request) {
 		c := componentState{
 			Name: p.Config.Name, Kind: p.Config.Kind, Type: p.Config.Type, State: registry.Initializing, Reason: now.Reason,
 			Deployment: p.Deployment, Routes: append(slices.Clone(p.Config.To), p.Config.Topics...),
+		}
+		if u, ok := p.usage(); ok {
+			cpu := u.CPU.Seconds()
+			c.CPU, c.Memory = &cpu, &u.Memory
 		}
 		list = append(list, c)
 	}

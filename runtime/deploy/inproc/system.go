@@ -1,5 +1,5 @@
-// Package inproc runs the components of local and server deployments: all of
-// them in this process, around one bus. It is the coordinator of their start,
+// Package inproc runs the components of local and server deployments around one
+// bus: in this process, or their handlers in processes of their own. It is the coordinator of their start,
 // each component as soon as what it depends on is ready, and of their end, in
 // which nothing that was accepted is lost: intake stops, the bus empties,
 // components stop in reverse order, the bus last.
@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os/exec"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/host"
 	"woodwork.dev/ww/runtime/plan"
+	"woodwork.dev/ww/runtime/process"
 	"woodwork.dev/ww/runtime/registry"
 	"woodwork.dev/ww/runtime/scale"
 )
@@ -35,6 +37,12 @@ type Component struct {
 	Deployment string        // that it belongs to
 	Workers    int           // instances that it begins with; 1 if 0
 	Scale      *scale.Policy // how their number follows the load; nil: it doesn't
+
+	// Isolated says that its handler runs in a process of its own; a component
+	// that starts programs itself needs no other.
+	Isolated bool
+	Programs bool           // it starts programs
+	Limits   process.Limits // of its processes
 }
 
 // Options of a system. OpenBus, Builders and Components are required.
@@ -46,6 +54,11 @@ type Options struct {
 	// OpenBus connects to the bus, which is shared by all components and closed
 	// at the end. It is called again, after a pause, until it succeeds.
 	OpenBus func(ctx context.Context) (bus.Bus, registry.Registry, error)
+
+	// Isolate makes the command that runs isolated.Serve with Builders, for components
+	// that are Isolated, and Guard the one that runs process.Guard; nil for none.
+	Isolate func() *exec.Cmd
+	Guard   func() *exec.Cmd
 
 	Secret func(name string) (string, error) // gives the values of variables
 	Log    *slog.Logger
@@ -64,6 +77,7 @@ type System struct {
 	Options
 	bus     *shared
 	metrics *host.Metrics
+	keeper  *process.Keeper
 	parts   []*part
 	byName  map[string]*part
 	servers []*server
@@ -87,6 +101,7 @@ func Start(ctx context.Context, o Options) (*System, error) {
 	}
 	s := &System{Options: o, metrics: host.NewMetrics(), byName: map[string]*part{}, failed: make(chan struct{}), unscale: func() {}}
 	s.bus = &shared{open: o.OpenBus}
+	s.keeper = process.NewKeeper(o.Guard, o.Log)
 	for i := range o.Components {
 		p, err := newPart(s, &o.Components[i])
 		if err != nil {
@@ -253,6 +268,7 @@ func (s *System) Stop(ctx context.Context) (Summary, error) {
 	}
 	errs = append(errs, s.bus.close())
 	s.live()
+	s.keeper.Close()
 	return sum, errors.Join(errs...)
 }
 
