@@ -59,6 +59,17 @@ func (e *Engine) inspectImage(_ http.ResponseWriter, r *http.Request) (reply, er
 	return ok(map[string]any{"Id": id, "Os": "linux", "Architecture": "amd64"})
 }
 
+func (e *Engine) tagImage(_ http.ResponseWriter, r *http.Request) (reply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	id, err := e.imageID(strings.TrimSuffix(r.PathValue("id"), "/tag"))
+	if err != nil {
+		return reply{}, err
+	}
+	e.images[tagged(r.URL.Query().Get("repo")+":"+r.URL.Query().Get("tag"))] = id
+	return reply{http.StatusCreated, nil}, nil
+}
+
 func (e *Engine) removeImage(_ http.ResponseWriter, r *http.Request) (reply, error) {
 	ref := r.PathValue("id")
 	e.mu.Lock()

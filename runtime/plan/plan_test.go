@@ -42,7 +42,7 @@ func project(lines ...string) *types.Project {
 func hashesOf(p *types.Project) map[string]string {
 	h := map[string]string{}
 	for name, s := range p.Services {
-		h[name] = "hash-" + s.Image + s.NetworkMode
+		h[name] = "hash-" + s.Image + s.NetworkMode + s.ContainerName
 	}
 	return h
 }
@@ -96,7 +96,7 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 		}
 		e.next++
 		c := Container{
-			ID: fmt.Sprint("container-", e.next), Name: s.Name, Service: s.Service, Number: s.Number, State: Created,
+			ID: idOf(e.next), Name: s.Name, Service: s.Service, Number: s.Number, State: Created,
 			Image: svc.Image, ImageID: e.Images[svc.Image], ConfigHash: hashes[s.Service], Networks: []string{e.Networks[0].Name},
 			Created: time.Unix(int64(e.next), 0),
 		}
@@ -144,6 +144,15 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 		e.Containers[i].Name = s.Name
 	}
 	return nil
+}
+
+// idOf makes the id of the nth container, with as many characters as an engine's.
+func idOf(n int) string {
+	id := ""
+	for part := range 5 {
+		id += fmt.Sprintf("%02x%010x", part, n)
+	}
+	return id + "0000"
 }
 
 // serves tells whether each number of a service has a container that is as
