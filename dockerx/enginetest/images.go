@@ -28,6 +28,9 @@ func (e *Engine) listImages(_ http.ResponseWriter, r *http.Request) (reply, erro
 	defer e.mu.Unlock()
 	byID := map[string][]string{}
 	for ref, id := range e.images {
+		if ref == id { // no tag is left
+			continue
+		}
 		if len(f["reference"]) == 0 || f["reference"][ref] || f["reference"][strings.TrimSuffix(ref, ":latest")] {
 			byID[id] = append(byID[id], ref)
 		}
@@ -66,7 +69,8 @@ func (e *Engine) tagImage(_ http.ResponseWriter, r *http.Request) (reply, error)
 	if err != nil {
 		return reply{}, err
 	}
-	e.images[tagged(r.URL.Query().Get("repo")+":"+r.URL.Query().Get("tag"))] = id
+	repo := strings.TrimPrefix(strings.TrimPrefix(r.URL.Query().Get("repo"), "docker.io/"), "library/")
+	e.images[tagged(repo+":"+r.URL.Query().Get("tag"))] = id
 	return reply{http.StatusCreated, nil}, nil
 }
 
@@ -164,6 +168,9 @@ func (e *Engine) buildImage(w http.ResponseWriter, r *http.Request) (reply, erro
 	e.mu.Lock()
 	id := "sha256:" + e.newID()
 	for _, t := range q["t"] {
+		if was := e.images[tagged(t)]; was != "" {
+			e.images[was] = was
+		}
 		e.images[tagged(t)] = id
 		e.contexts[tagged(t)] = files
 	}

@@ -220,7 +220,7 @@ func TestTagComesBack(t *testing.T) {
 			return 1
 		}
 		return 0
-	}, Services: map[string]enginetest.Behaviour{"a": {Health: enginetest.HealthWhenAsked}}}, "a+:", "b:")
+	}, Services: map[string]enginetest.Behaviour{"a": {Health: enginetest.HealthWhenAsked}}}, "a+:")
 	dir := t.TempDir()
 	w.change("a", func(s *types.ServiceConfig) {
 		s.Image = ""
