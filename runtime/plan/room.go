@@ -221,7 +221,7 @@ func (e *NameTakenError) Error() string {
 	case e.By.OneOff:
 		of = "of a `run` of service " + e.By.Service
 	case e.Orphan:
-		of += ", which the file has no more"
+		of += ", which the file has no more,"
 	}
 	return fmt.Sprintf("service %q: its container is to be called %s, and one %s has that name", e.Service, e.Name, of)
 }
