@@ -42,7 +42,7 @@ func project(lines ...string) *types.Project {
 func hashesOf(p *types.Project) map[string]string {
 	h := map[string]string{}
 	for name, s := range p.Services {
-		h[name] = "hash-" + s.Image + s.NetworkMode + s.ContainerName
+		h[name] = "hash-" + s.Image + s.NetworkMode + s.ContainerName + fmt.Sprint(s.Ports)
 	}
 	return h
 }
@@ -100,6 +100,11 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 			Image: svc.Image, ImageID: e.Images[svc.Image], ConfigHash: hashes[s.Service], Networks: []string{e.Networks[0].Name},
 			Created: time.Unix(int64(e.next), 0),
 		}
+		for _, port := range svc.Ports {
+			var n uint16
+			_, _ = fmt.Sscan(port.Published, &n)
+			c.Ports = append(c.Ports, Port{Host: n, Target: uint16(port.Target), Protocol: "tcp"})
+		}
 		for _, d := range slices.Sorted(maps.Keys(svc.DependsOn)) {
 			c.DependsOn = append(c.DependsOn, Dependency{Service: d})
 		}
@@ -108,6 +113,11 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 	case Start:
 		if i < 0 {
 			return fmt.Errorf("start: there is no %s", s.Name)
+		}
+		for _, port := range e.Containers[i].Ports {
+			if at(func(c Container) bool { return c.State == Running && c.ID != e.Containers[i].ID && slices.Contains(c.Ports, port) }) >= 0 {
+				return fmt.Errorf("port %d of %s is taken", port.Host, s.Name)
+			}
 		}
 		for dep, d := range p.Services[s.Service].DependsOn {
 			if !e.serves(p.Services[dep], d.Condition == types.ServiceConditionHealthy, hashes) {

@@ -135,7 +135,7 @@ func (u *up) makeRoom() error {
 			for _, what := range claims {
 				for _, o := range held[what] {
 					if o.service != name {
-						sl.start.afterIf(o.stop)
+						u.stopsFor(o, s, sl)
 					}
 				}
 			}
@@ -180,14 +180,17 @@ func (u *up) takeName(s types.ServiceConfig, sl *slot, names map[string]holder) 
 	if sl.create.step.Replaces == "" && o.container.serves() {
 		sl.create.step.Replaces = o.container.ID
 	}
-	if o.stop != nil {
-		if !SharesContainers(s) && len(s.Links) == 0 {
-			// What can't be created is found before anything stops.
-			o.stop.after(sl.create)
-		}
-		sl.start.afterIf(o.stop)
-	}
+	u.stopsFor(o.slot, s, sl)
 	return nil
+}
+
+// stopsFor has a container start once another one has stopped for it. Where that
+// one goes, what can't be created is found before it stops.
+func (u *up) stopsFor(o *slot, s types.ServiceConfig, sl *slot) {
+	sl.start.afterIf(o.stop)
+	if o.gone && o.stop != nil && sl.create != nil && !SharesContainers(s) && len(s.Links) == 0 && !sl.create.waitsFor(o.stop, u.nextMark()) {
+		o.stop.after(sl.create)
+	}
 }
 
 // temporaryName makes the name that a container has until it takes the place of

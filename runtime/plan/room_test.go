@@ -12,8 +12,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// moveNames gives services other container names, out of a few, and others a new
-// name of their own, which makes orphans.
+// moveNames gives services other container names and ports, out of a few, and
+// others a new name of their own, which makes orphans.
 func moveNames(rnd *rand.Rand, p *types.Project, e *engine, round int) {
 	needed := map[string]bool{}
 	for _, s := range p.Services {
@@ -21,7 +21,7 @@ func moveNames(rnd *rand.Rand, p *types.Project, e *engine, round int) {
 			needed[dep] = true
 		}
 	}
-	pool := []string{"", "one", "two", "three"}
+	pool := []string{"", "one", "four", "three"}
 	rnd.Shuffle(len(pool), func(i, j int) { pool[i], pool[j] = pool[j], pool[i] })
 	for i, name := range slices.Sorted(maps.Keys(p.Services)) {
 		s := p.Services[name]
@@ -32,6 +32,10 @@ func moveNames(rnd *rand.Rand, p *types.Project, e *engine, round int) {
 		s.ContainerName = ""
 		if i < len(pool) {
 			s.ContainerName = pool[i]
+		}
+		s.Ports = nil
+		if i < len(pool) && rnd.IntN(2) == 0 {
+			s.Ports = []types.ServicePortConfig{{Target: 80, Published: fmt.Sprint(8000 + len(pool[i]))}}
 		}
 		if !needed[name] && rnd.IntN(3) == 0 {
 			delete(p.Services, name)
@@ -62,6 +66,9 @@ func TestNamesMove(t *testing.T) {
 			interrupted := planUp(t, p, e.Observed, all)
 			e.run(t, rnd, p, hashesOf(p), interrupted, rnd.IntN(len(interrupted.Steps)+1))
 			moveNames(rnd, p, e, round)
+			if rnd.IntN(6) == 0 {
+				p.Networks["default"] = types.NetworkConfig{Name: "p_default", Driver: fmt.Sprint("driver-", round)}
+			}
 		}
 		e.run(t, rnd, p, hashesOf(p), planUp(t, p, e.Observed, all), 1<<20)
 		if again := planUp(t, p, e.Observed, all); again.Changes() > 0 {
