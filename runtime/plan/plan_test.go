@@ -115,7 +115,9 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 			return fmt.Errorf("start: there is no %s", s.Name)
 		}
 		for _, port := range e.Containers[i].Ports {
-			if at(func(c Container) bool { return c.State == Running && c.ID != e.Containers[i].ID && slices.Contains(c.Ports, port) }) >= 0 {
+			if at(func(c Container) bool {
+				return c.State == Running && c.ID != e.Containers[i].ID && slices.Contains(c.Ports, port)
+			}) >= 0 {
 				return fmt.Errorf("port %d of %s is taken", port.Host, s.Name)
 			}
 		}

@@ -136,11 +136,11 @@ func TestNameTaken(t *testing.T) {
 		remedy string
 		change func(o *Observed)
 	}{
-		"orphan":  {"--remove-orphans", func(*Observed) {}},
+		"orphan": {"--remove-orphans", func(*Observed) {}},
 		"one-off": {"docker rm -f p-b-1", func(o *Observed) {
 			o.Containers[slices.IndexFunc(o.Containers, func(c Container) bool { return c.Name == "p-b-1" })].OneOff = true
 		}},
-		"other":   {"in one go", func(*Observed) { p.DisabledServices = types.Services{"b": {}} }},
+		"other": {"in one go", func(*Observed) { p.DisabledServices = types.Services{"b": {}} }},
 	} {
 		p.DisabledServices = nil
 		have := e.Observed
