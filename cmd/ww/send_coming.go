@@ -72,6 +72,7 @@ func silence(cs []plan.Container, target string) string {
 			return ""
 		case c.State == plan.Running:
 			why = "it is still starting"
+		case why != "":
 		case c.State == plan.Created:
 			why = "its container was made, and hasn't been started"
 		default:
