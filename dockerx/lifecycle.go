@@ -3,12 +3,15 @@ package dockerx
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
+
+	"woodwork.dev/ww/runtime/deploy"
 )
 
 // Start implements deploy.Driver. One that runs already is no error.
@@ -16,7 +19,39 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 	err := e.call(ctx, "start container "+id, func(c *client.Client) error {
 		return c.ContainerStart(ctx, id, container.StartOptions{})
 	})
-	return e.portHolder(ctx, err)
+	return e.lostNetwork(ctx, id, e.portHolder(ctx, err))
+}
+
+var networkNotFound = regexp.MustCompile(`network (\S+) not found`)
+
+// lostNetwork has the error of a network that a container was connected to, and
+// that was removed, name it, in one call more. Any other error stays as it is.
+func (e *Engine) lostNetwork(ctx context.Context, id string, err error) error {
+	var ee *deploy.EngineError
+	if !errors.As(err, &ee) {
+		return err
+	}
+	m := networkNotFound.FindStringSubmatch(ee.Err.Error())
+	if m == nil {
+		return err
+	}
+	name := m[1]
+	_ = e.call(ctx, "inspect container "+id, func(c *client.Client) error { // without it, there is the id
+		is, err := c.ContainerInspect(ctx, id)
+		if err != nil || is.NetworkSettings == nil {
+			return err
+		}
+		for n, ep := range is.NetworkSettings.Networks {
+			if ep != nil && ep.NetworkID == m[1] {
+				name = n
+			}
+		}
+		return nil
+	})
+	return &deploy.EngineError{
+		Kind: deploy.NotFound, What: ee.What, Err: &shortError{"the network " + name + " that it was connected to was removed", err},
+		Remedy: "`ww compose up -d` makes the network and the container anew",
+	}
 }
 
 // Stop implements deploy.Driver. A grace is rounded up to whole seconds. A

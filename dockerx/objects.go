@@ -153,6 +153,13 @@ func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
 	})
 }
 
+// Tag implements deploy.Driver.
+func (e *Engine) Tag(ctx context.Context, id, ref string) error {
+	return e.call(ctx, "tag image "+ref, func(c *client.Client) error {
+		return c.ImageTag(ctx, id, ref)
+	})
+}
+
 // gone takes 'not found' for a success.
 func gone(err error) error {
 	if errdefs.IsNotFound(err) {

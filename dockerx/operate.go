@@ -13,12 +13,12 @@ import (
 	"woodwork.dev/ww/runtime/plan"
 )
 
-// Pause freezes a container's processes.
+// Pause implements deploy.Driver.
 func (e *Engine) Pause(ctx context.Context, id string) error {
 	return e.call(ctx, "pause container "+id, func(c *client.Client) error { return c.ContainerPause(ctx, id) })
 }
 
-// Unpause lets a container's processes go on.
+// Unpause implements deploy.Driver.
 func (e *Engine) Unpause(ctx context.Context, id string) error {
 	return e.call(ctx, "unpause container "+id, func(c *client.Client) error { return c.ContainerUnpause(ctx, id) })
 }

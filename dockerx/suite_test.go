@@ -35,6 +35,12 @@ func TestLifecycle(t *testing.T) {
 		if err != nil || c.Name != h.project.Name+"-a-1" || c.State != plan.Running || c.Service != "a" || c.Created.IsZero() {
 			t.Errorf("inspect: %+v, %v", c, err)
 		}
+		if err := h.Pause(h.ctx, id); err != nil || h.only().State != plan.Paused {
+			t.Errorf("paused: %+v, %v", h.only(), err)
+		}
+		if err := h.Unpause(h.ctx, id); err != nil || h.only().State != plan.Running {
+			t.Errorf("unpaused: %+v, %v", h.only(), err)
+		}
 		for range 2 { // the second time it doesn't run any more
 			if err := h.Stop(h.ctx, id, nil); err != nil {
 				t.Fatal(err)

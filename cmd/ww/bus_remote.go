@@ -40,6 +40,8 @@ type remote struct {
 	progress func(progressOf) // may be nil
 	// trouble says why the project's bus doesn't run; "" if it does. May be nil.
 	trouble func(context.Context) string
+	// silent says why a component may not answer; "" if nothing tells. May be nil.
+	silent func(ctx context.Context, target string) string
 	// again turns to another container, once the one that is gone through has
 	// ended; its error says why there is none. May be nil.
 	again  func(context.Context) error

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +19,9 @@ func (t *tool) pauseCommand() *cli.Command {
 		Usage:     "freeze running containers",
 		ArgsUsage: "[SERVICE…]",
 		Action: func(c *cli.Context) error {
-			return t.freeze(c, "paused", plan.Running, (*dockerx.Engine).Pause)
+			return t.freeze(c, "paused", plan.Running, (*dockerx.Engine).Pause, wrongState{
+				plan.Paused, "is paused already", "`ww compose unpause` lets it go on",
+			})
 		},
 	}
 }
@@ -29,13 +32,22 @@ func (t *tool) unpauseCommand() *cli.Command {
 		Usage:     "let frozen containers go on",
 		ArgsUsage: "[SERVICE…]",
 		Action: func(c *cli.Context) error {
-			return t.freeze(c, "unpaused", plan.Paused, (*dockerx.Engine).Unpause)
+			return t.freeze(c, "unpaused", plan.Paused, (*dockerx.Engine).Unpause, wrongState{
+				plan.Running, "isn't paused", "there is nothing to let go on; `ww compose ps` tells how the containers are",
+			})
 		},
 	}
 }
 
-// freeze pauses or unpauses those containers that are in a state.
-func (t *tool) freeze(c *cli.Context, word string, from plan.State, do func(*dockerx.Engine, context.Context, string) error) error {
+// wrongState is the state in which a container can't be frozen, or let go on.
+type wrongState struct {
+	state        plan.State
+	said, remedy string
+}
+
+// freeze pauses or unpauses those containers that are in a state. Where all are
+// so already it fails, as docker compose does.
+func (t *tool) freeze(c *cli.Context, word string, from plan.State, do func(*dockerx.Engine, context.Context, string) error, wrong wrongState) error {
 	r, err := t.find(c.Context, c)
 	if err != nil {
 		return err
@@ -45,7 +57,16 @@ func (t *tool) freeze(c *cli.Context, word string, from plan.State, do func(*doc
 	if err != nil {
 		return err
 	}
+	var already error
+	for _, ctr := range cs {
+		if ctr.State == wrong.state {
+			already = errors.Join(already, fmt.Errorf("%s %s", ctr.Name, wrong.said))
+		}
+	}
 	cs = slices.DeleteFunc(cs, func(ctr plan.Container) bool { return ctr.State != from })
+	if len(cs) == 0 && already != nil {
+		return &fileError{already, wrong.remedy}
+	}
 	if len(cs) == 0 {
 		fmt.Fprintf(t.err, "nothing to do: no container is %s\n", from)
 		return nil

@@ -72,7 +72,7 @@ func (t *tool) plan(c *cli.Context, format string) error {
 	} else {
 		fmt.Fprint(t.out, p)
 	}
-	if c.Bool("detailed-exitcode") && p.Changes() > 0 {
+	if c.Bool("detailed-exitcode") && p.Drift() > 0 {
 		return errReported{2}
 	}
 	return nil

@@ -178,6 +178,7 @@ func classify(err error) (int, string) {
 		missing   *plan.MissingImageError
 		ports     *plan.PortError
 		external  *plan.MissingExternalError
+		name      *plan.NameTakenError
 		listen    *inproc.ListenError
 	)
 	switch {
@@ -221,6 +222,8 @@ func classify(err error) (int, string) {
 		return exitEngine, engine.Remedy
 	case errors.As(err, &external):
 		return exitConfig, external.Remedy()
+	case errors.As(err, &name):
+		return exitConfig, name.Remedy()
 	case errors.As(err, &ports):
 		return exitConfig, ports.Remedy()
 	case errors.As(err, &missing) && missing.NoBuild:

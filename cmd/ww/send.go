@@ -149,7 +149,7 @@ var errAnswered = errors.New("the answer is whole")
 // message: that is handled once.
 func (r *remote) send(ctx context.Context, m bus.Message, on func(reply) error) error {
 	m.ReplyTo = bus.InboxName(bus.NewID(), m.ID)
-	accepted := false
+	began, accepted := time.Now(), false
 	seen := map[string]bool{}
 	r.ready = func() { accepted = true }
 	err := r.do(ctx, order{Op: opAsk, Message: &m}, parsed(func(got bus.Message) error {
@@ -179,7 +179,12 @@ func (r *remote) send(ctx context.Context, m bus.Message, on func(reply) error) 
 	case err == nil:
 		return &answerError{m.Target + " ended without an answer", "`ww trace " + m.SessionID + "` tells what became of the message"}
 	case errors.As(err, &late) && ctx.Err() != nil:
-		late = &timeoutError{m.Target + " hasn't answered in time", "`ww compose logs " + m.Target + "` tells what it is doing; --timeout waits longer"}
+		late = &timeoutError{fmt.Sprintf("%s hasn't answered within %s", m.Target, briefly(time.Since(began))), "`ww compose logs " + m.Target + "` tells what it is doing; --timeout waits longer"}
+		if r.silent != nil {
+			if why := r.silent(ctx, m.Target); why != "" {
+				late.msg += ": " + why
+			}
+		}
 		return r.withFate(late, &m, accepted)
 	case errors.As(err, &cut), errors.As(err, &away):
 		return r.withFate(err, &m, accepted)
@@ -205,16 +210,13 @@ func (t *tool) speak(ctx context.Context, c *cli.Context, target string) (*remot
 	if err != nil {
 		return nil, nil, err
 	}
-	var door plan.Container
-	known, err := []string(nil), r.takes(target)
-	if err == nil {
-		door, known, err = r.door(nil)
-	}
+	door, known, err := t.doorTo(ctx, r, target, min(anotherWithin, durationOf(c, "timeout")))
 	if err != nil {
 		return nil, nil, errors.Join(err, r.engine.Close())
 	}
 	w := t.through(r, door, known)
 	w.again = w.anotherWay(r, door)
+	w.silent = r.silent
 	return w, func() { _ = r.engine.Close() }, nil // nothing is left to be said on it
 }
 
@@ -254,6 +256,8 @@ func (r *running) takes(target string) error {
 		return nil
 	case down != nil && coming:
 		return nil // it is being replaced: its messages wait for the new one
+	case coming:
+		return notStarted(found)
 	}
 	return &answerError{
 		fmt.Sprintf("%s isn't running: %s", found.Service, strings.ToLower(found.Status)),

@@ -75,7 +75,7 @@ func TestSendFate(t *testing.T) {
 	ctx, cancel := context.WithTimeout(w.ctx, 50*time.Millisecond)
 	defer cancel()
 	err := w.remote.send(ctx, m, w.tool.printAnswer)
-	w.fails(err, exitTimeout, "greet hasn't answered in time; the bus has the message", "--timeout")
+	w.fails(err, exitTimeout, "greet hasn't answered within ", "; the bus has the message", "--timeout")
 	<-w.ended
 	w.consume("greet", nil, func(_ context.Context, m bus.Message) ([]bus.Message, error) {
 		return []bus.Message{{Target: m.ReplyTo, Payload: m.Payload}}, nil
@@ -97,12 +97,28 @@ func TestTakes(t *testing.T) {
 		return (&running{name: "demo", have: plan.Observed{Containers: cs}}).takes(target)
 	}
 	old, fresh := c("greet", "core", plan.Exited), c("greet", "core", plan.Created)
+	starting := c("greet", "core", plan.Running)
+	starting.Health = plan.Starting
 	w.must(takes("greet", old, c("greet", "core", plan.Running)))
 	w.must(takes("greet", fresh, old))
 	w.fails(takes("greet", old), exitComponent, "greet isn't running: exited (1)", "logs greet")
-	w.fails(takes("greet", fresh), exitComponent, "greet isn't running: created (1)")
+	w.fails(takes("greet", fresh), exitComponent, "greet isn't running yet: its container was made, and hasn't been started", "ww compose up -d")
 	w.fails(takes("greet"), exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyBus)
 	w.fails(takes("greeet", old), exitUsage, "no component", `did you mean "greet"`)
 	w.fails(takes("in", c("in", "input", plan.Running)), exitUsage, "in is an input")
+	// What is only made is waited for, and then that is said.
+	r := &running{name: "demo", have: plan.Observed{Containers: []plan.Container{fresh}}}
+	_, _, err := w.tool.doorTo(w.ctx, r, "greet", 0)
+	w.fails(err, exitComponent, "greet isn't running yet: its container was made, and hasn't been started, after 0 ms")
+	for want, cs := range map[string][]plan.Container{
+		"it is still starting":                            {starting, fresh},
+		"its container was made, and hasn't been started": {fresh},
+		"its container is exited":                         {old},
+		"":                                                {starting, c("greet", "core", plan.Running)},
+	} {
+		if got := silence(cs, "greet"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 	w.fails(takes("db", c("db", "container", plan.Running), old), exitUsage, "no component")
 }

@@ -71,7 +71,7 @@ type logLine struct {
 
 func (c *ctr) service() string { return c.config.Labels["com.docker.compose.service"] }
 
-func (c *ctr) running() bool { return c.state == "running" }
+func (c *ctr) running() bool { return c.state == "running" || c.state == "paused" }
 
 func (c *ctr) write(l Line) { c.log = append(c.log, logLine{at: time.Now(), Line: l}) }
 
@@ -89,6 +89,8 @@ func (c *ctr) status() string {
 		return fmt.Sprintf("Exited (%d) Less than a second ago", c.exitCode)
 	case "restarting":
 		return fmt.Sprintf("Restarting (%d) Less than a second ago", c.exitCode)
+	case "paused":
+		return "Up Less than a second (Paused)"
 	}
 	switch c.health {
 	case "":

@@ -192,6 +192,31 @@ func (e *Engine) renameContainer(_ http.ResponseWriter, r *http.Request) (reply,
 	})
 }
 
+func (e *Engine) pauseContainer(_ http.ResponseWriter, r *http.Request) (reply, error) {
+	return e.with(r, func(c *ctr) (reply, error) {
+		switch c.state {
+		case "running":
+			c.state = "paused"
+			e.emit(c, "pause")
+			return done()
+		case "paused":
+			return reply{}, errorf(http.StatusConflict, "Container %s is already paused", c.id)
+		}
+		return reply{}, errorf(http.StatusConflict, "Container %s is not running", c.id)
+	})
+}
+
+func (e *Engine) unpauseContainer(_ http.ResponseWriter, r *http.Request) (reply, error) {
+	return e.with(r, func(c *ctr) (reply, error) {
+		if c.state != "paused" {
+			return reply{}, errorf(http.StatusInternalServerError, "Container %s is not paused", c.id)
+		}
+		c.state = "running"
+		e.emit(c, "unpause")
+		return done()
+	})
+}
+
 func (e *Engine) removeContainer(_ http.ResponseWriter, r *http.Request) (reply, error) {
 	return e.with(r, func(c *ctr) (reply, error) {
 		if c.running() {

@@ -28,6 +28,9 @@ func (e *Engine) listImages(_ http.ResponseWriter, r *http.Request) (reply, erro
 	defer e.mu.Unlock()
 	byID := map[string][]string{}
 	for ref, id := range e.images {
+		if ref == id { // no tag is left
+			continue
+		}
 		if len(f["reference"]) == 0 || f["reference"][ref] || f["reference"][strings.TrimSuffix(ref, ":latest")] {
 			byID[id] = append(byID[id], ref)
 		}
@@ -57,6 +60,18 @@ func (e *Engine) inspectImage(_ http.ResponseWriter, r *http.Request) (reply, er
 		return reply{}, err
 	}
 	return ok(map[string]any{"Id": id, "Os": "linux", "Architecture": "amd64"})
+}
+
+func (e *Engine) tagImage(_ http.ResponseWriter, r *http.Request) (reply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	id, err := e.imageID(strings.TrimSuffix(r.PathValue("id"), "/tag"))
+	if err != nil {
+		return reply{}, err
+	}
+	repo := strings.TrimPrefix(strings.TrimPrefix(r.URL.Query().Get("repo"), "docker.io/"), "library/")
+	e.images[tagged(repo+":"+r.URL.Query().Get("tag"))] = id
+	return reply{http.StatusCreated, nil}, nil
 }
 
 func (e *Engine) removeImage(_ http.ResponseWriter, r *http.Request) (reply, error) {
@@ -153,6 +168,9 @@ func (e *Engine) buildImage(w http.ResponseWriter, r *http.Request) (reply, erro
 	e.mu.Lock()
 	id := "sha256:" + e.newID()
 	for _, t := range q["t"] {
+		if was := e.images[tagged(t)]; was != "" {
+			e.images[was] = was
+		}
 		e.images[tagged(t)] = id
 		e.contexts[tagged(t)] = files
 	}

@@ -34,6 +34,8 @@ type Driver interface {
 	// Push pushes an image; progress likewise.
 	Push(ctx context.Context, ref string, progress func(done float64, what string)) error
 	RemoveImage(ctx context.Context, ref string) error
+	// Tag gives an image that is there a tag, which may have been another one's.
+	Tag(ctx context.Context, id, ref string) error
 
 	// Create creates a container with all of its networks, and copies into it
 	// the secrets and configs that aren't bind mounts. It is not started. If a
@@ -45,7 +47,8 @@ type Driver interface {
 	// it made: "environment: A added". No value is in them.
 	Differences(ctx context.Context, id string, p *types.Project, spec ContainerSpec) ([]string, error)
 	Start(ctx context.Context, id string) error
-	// Unpause lets the processes of a paused container go on.
+	// Pause freezes the processes of a container, and Unpause lets them go on.
+	Pause(ctx context.Context, id string) error
 	Unpause(ctx context.Context, id string) error
 	// Stop sends the stop signal, waits for the grace (the container's own if
 	// nil), then kills. A container that isn't running is no error.

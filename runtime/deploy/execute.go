@@ -66,6 +66,9 @@ type executor struct {
 	// replaced, retired, served and unpaused are containers that the plan
 	// replaces, that are being removed, that were ready, and that go on.
 	replaced, retired, served, unpaused map[string]bool
+
+	before plan.Observed     // what there was
+	moved  map[string]string // image references that were built or pulled → the service
 }
 
 // DefaultParallel is how many calls that change something are under way at
@@ -170,8 +173,10 @@ func (e *executor) name(err error, s plan.Step) {
 func (e *executor) do(ctx context.Context, s plan.Step) error {
 	switch s.Op {
 	case plan.Build:
+		e.moves(s)
 		return e.build(ctx, s)
 	case plan.Pull:
+		e.moves(s)
 		platform := e.project.Services[s.Service].Platform
 		return e.driver.Pull(ctx, s.Name, platform, func(done float64, what string) {
 			e.report(Progress{Step: s, Status: Info, Text: fmt.Sprintf("%3.0f%% %s", done*100, what)})
@@ -222,6 +227,10 @@ func (e *executor) change(ctx context.Context, s plan.Step) error {
 		e.unpaused[s.Target] = true
 		e.mu.Unlock()
 		return e.driver.Unpause(ctx, s.Target)
+	case plan.Pause:
+		return e.driver.Pause(ctx, s.Target)
+	case plan.Tag:
+		return e.driver.Tag(ctx, s.Target, s.Name)
 	case plan.Rename:
 		return e.driver.Rename(ctx, e.container(s), s.Name)
 	case plan.RemoveNetwork:

@@ -134,9 +134,18 @@ func (e *executor) undo(ctx context.Context) error {
 	}
 	before := containers
 	for _, s := range slices.Backward(stopped) { // what stopped last is what the others need
-		if !retired[s.Target] {
-			before = []int{add(plan.Step{Op: plan.Start, Service: s.Service, Number: s.Number, Name: s.Name, Target: s.Target, Needs: before, Cause: "it was stopped for what has failed"})}
+		if retired[s.Target] {
+			continue
 		}
+		again := plan.Step{Op: plan.Start, Service: s.Service, Number: s.Number, Name: s.Name, Target: s.Target, Needs: before, Cause: "it was stopped for what has failed"}
+		before = []int{add(again)}
+		if e.wasPaused(s.Target) {
+			again.Op, again.Needs = plan.Pause, before
+			add(again)
+		}
+	}
+	for _, s := range e.movedBack(created, retired) {
+		add(s)
 	}
 	u := newExecutor(e.driver, UpRequest{Parallel: e.parallel, Report: func(p Progress) {
 		if p.Step.Op == plan.Start {
@@ -148,6 +157,52 @@ func (e *executor) undo(ctx context.Context) error {
 		return fmt.Errorf("cleaning up: %w; `ww compose up` goes on, and `ww compose down` removes what is left", err)
 	}
 	return nil
+}
+
+// wasPaused reports whether a container was paused before the run.
+func (e *executor) wasPaused(id string) bool {
+	return slices.ContainsFunc(e.before.Containers, func(c plan.Container) bool { return c.ID == id && c.State == plan.Paused })
+}
+
+// moves notes that a step gives a tag to another image.
+func (e *executor) moves(s plan.Step) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.moved[s.Name] = s.Service
+}
+
+// movedBack gives the steps that bring the tags back that this run has moved
+// away from the images of containers that stay: whatever makes another container
+// of the service, or makes it anew, is to use what works. Where a container of
+// the new image stays, so does the tag.
+func (e *executor) movedBack(created []made, retired map[string]bool) []plan.Step {
+	e.mu.Lock()
+	moved := maps.Clone(e.moved)
+	e.mu.Unlock()
+	var steps []plan.Step
+	for _, ref := range slices.Sorted(maps.Keys(moved)) {
+		uses := func(service string) bool {
+			s, ok := e.project.Services[service]
+			return ok && plan.ImageOf(e.project, s) == ref
+		}
+		if slices.ContainsFunc(created, func(m made) bool { return m.op == plan.Create && uses(m.service) && retired[m.replaces] }) {
+			continue
+		}
+		id := ""
+		for _, c := range e.before.Containers {
+			switch {
+			case !uses(c.Service) || c.OneOff || retired[c.ID]:
+			case c.Image == ref:
+				id = c.ImageID
+			case c.Image == c.ImageID && id == "": // its tag had been moved away before
+				id = e.before.Images[ref]
+			}
+		}
+		if id != "" {
+			steps = append(steps, plan.Step{Op: plan.Tag, Service: moved[ref], Name: ref, Target: id})
+		}
+	}
+	return steps
 }
 
 // madeByNow lists what this run created. Where a call didn't tell, it looks

@@ -36,10 +36,11 @@ const DefaultTimeout = 60 * time.Second
 type UpResult struct {
 	Plan    plan.Plan
 	Elapsed time.Duration
-	// Undo removes what the run created, containers first, and starts again
-	// what it stopped for that. A container that has taken the place of another
-	// one stays. It is never nil, and may be called again. What was there before
-	// is not touched.
+	// Undo removes what the run created, containers first, starts again what it
+	// stopped for that, and gives the tags of images that it built or pulled back
+	// to those that the containers have. A container that has taken the place of
+	// another one stays. It is never nil, and may be called again. What was there
+	// before is not touched.
 	Undo func(ctx context.Context) error
 	// Stays lists the containers that have taken the place of others by now, and
 	// the networks and volumes that were made anew, which Undo leaves: replicas that were replaced before a later one failed,
@@ -99,7 +100,7 @@ func newExecutor(d Driver, req UpRequest) *executor {
 	e := &executor{
 		driver: d, project: req.Project, digests: req.Digests, parallel: req.Parallel, report: req.Report, grace: req.Grace,
 		timeout: req.Timeout, renew: req.Options.RenewAnonVolumes, memory: req.BuildMemory, ids: map[int]string{},
-		replaced: map[string]bool{}, retired: map[string]bool{}, served: map[string]bool{}, unpaused: map[string]bool{},
+		moved: map[string]string{}, replaced: map[string]bool{}, retired: map[string]bool{}, served: map[string]bool{}, unpaused: map[string]bool{},
 	}
 	if e.parallel == 0 {
 		e.parallel = DefaultParallel()
@@ -121,6 +122,7 @@ func (e *executor) images(ctx context.Context, req UpRequest) (plan.Observed, ti
 	if err != nil {
 		return have, since, err
 	}
+	e.before = have
 	p, err := plan.Images(req.Project, have, req.Options)
 	if err != nil || p.Empty() {
 		return have, since, err

@@ -50,6 +50,7 @@ type host struct {
 	presence *registry.Presence
 	instance atomic.Pointer[component.Instance] // nil until it is built
 	failure  atomic.Pointer[string]             // why it ends, where it does so by itself
+	visited  bool                               // work was brought shortly before it stopped
 }
 
 // Run runs one component until ctx is done and returns nil once it has stopped

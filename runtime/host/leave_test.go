@@ -67,6 +67,58 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 }
 
+// TestStopTurnsAway: clients that make a connection for each request are told
+// that the component goes, before it refuses connections: who then looks for
+// another one has no request broken off.
+func TestStopTurnsAway(t *testing.T) {
+	s := newSystem(t)
+	o := s.options(component.Config{Name: "c"}, func(context.Context, component.Env) (*component.Instance, error) {
+		return &component.Instance{Routes: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(w, r.Body)
+		})}, nil
+	})
+	o.Grace = patience
+	r := start(t, o)
+	const number = 240
+	var clients sync.WaitGroup
+	var answered, told atomic.Int64
+	busy := make(chan struct{})
+	for range number {
+		clients.Go(func() {
+			c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			for {
+				res, err := c.Post("http://"+r.addr+"/", "text/plain", strings.NewReader("x"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, err = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
+				switch {
+				case err != nil:
+					t.Error(err)
+				case res.StatusCode == http.StatusServiceUnavailable:
+					if res.Header.Get("Retry-After") == "" {
+						t.Error("it doesn't say when to come again")
+					}
+					told.Add(1)
+					return
+				case answered.Add(1) == 3*number:
+					close(busy)
+				}
+			}
+		})
+	}
+	<-busy
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	clients.Wait()
+	if told.Load() != number {
+		t.Errorf("%d of %d clients were told", told.Load(), number)
+	}
+}
+
 // What has no connection stops at once, and one that says nothing is waited for
 // for a moment only.
 func TestStopIsQuick(t *testing.T) {

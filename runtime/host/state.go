@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // phase is how far a host has come.
@@ -40,10 +41,11 @@ var reasons = map[phase]string{
 type state struct {
 	mu      sync.Mutex
 	phase   phase
-	detail  string // of the phase: why it takes long
-	busErr  string // why the bus can't be used; empty if it can
-	begun   bool   // it was ready once
-	entered int    // work from outside that is being done
+	detail  string    // of the phase: why it takes long
+	busErr  string    // why the bus can't be used; empty if it can
+	begun   bool      // it was ready once
+	entered int       // work from outside that is being done
+	asked   time.Time // when somebody last wanted to bring some
 	conns   map[net.Conn]http.ConnState
 	changed chan struct{}
 }
@@ -57,6 +59,7 @@ type view struct {
 	Public  string // the same, with nothing of how the system is built
 	BusErr  string
 	entered int
+	asked   time.Time
 	open    int             // connections
 	busy    int             // those that aren't idle
 	changed <-chan struct{} // closed when any of it changes
@@ -69,7 +72,7 @@ func newState() *state {
 func (s *state) view() view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := view{Phase: s.phase, Started: s.begun, BusErr: s.busErr, entered: s.entered, open: len(s.conns), changed: s.changed}
+	v := view{Phase: s.phase, Started: s.begun, BusErr: s.busErr, entered: s.entered, asked: s.asked, open: len(s.conns), changed: s.changed}
 	for _, c := range s.conns {
 		if c != http.StateIdle {
 			v.busy++
@@ -146,11 +149,13 @@ func (s *state) wait(ctx context.Context) view {
 // enter lets work from outside in, if the component is ready, or leaves; leave
 // ends it.
 func (s *state) enter() (v view, ok bool) {
-	if v = s.view(); !v.Ready && v.Phase != leaving {
-		return v, false
-	}
+	v = s.view()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked = time.Now()
+	if !v.Ready && v.Phase != leaving {
+		return v, false
+	}
 	if s.phase != ready && s.phase != leaving { // it changed in between
 		return view{Public: reasons[s.phase]}, false
 	}

@@ -69,18 +69,44 @@ func (u *up) decide() {
 			continue
 		}
 		for _, c := range u.existing[service] {
-			u.plan.Orphans = append(u.plan.Orphans, *c)
-			if u.opts.RemoveOrphans {
-				u.orphans = append(u.orphans, &slot{
-					service: service, number: c.Number, old: c, gone: true, cause: "orphan: no service of that name any more",
-				})
+			cause := u.halfReplaced(c)
+			if cause == "" {
+				u.plan.Orphans = append(u.plan.Orphans, *c)
+				if u.opts.RemoveOrphans {
+					cause = "orphan: no service of that name any more"
+				}
+			}
+			if cause != "" {
+				u.orphans = append(u.orphans, &slot{service: service, number: c.Number, old: c, gone: true, cause: cause})
 			}
 		}
 	}
 }
 
+// halfReplaced says why an orphan goes though nobody has asked for that now: an
+// interrupted update had begun to hand its name over, or had made it to take the
+// name of another one, which is wanted again. Who does so has the other's id
+// before its name.
+func (u *up) halfReplaced(orphan *Container) string {
+	id, _, taking := cutTemporary(orphan.Name)
+	for i := range u.have.Containers {
+		c := &u.have.Containers[i]
+		if _, wanted := u.want.Services[c.Service]; !wanted || c.OneOff {
+			continue
+		}
+		if taking && id == shortID(c.ID) {
+			return "left over from an interrupted update: it was to replace " + c.Name
+		}
+		if of, _, ok := cutTemporary(c.Name); ok && of == shortID(orphan.ID) {
+			return "left over from an interrupted update: " + c.Name + " is there in its place"
+		}
+	}
+	return ""
+}
+
 // best puts the container first that is to stay, of several that an
-// interrupted update has left: the one that is as wanted and runs.
+// interrupted update has left: the one that is as wanted and runs, or else one
+// that is well.
 func (u *up) best(s types.ServiceConfig, cs []*Container) {
 	rank := func(c *Container) (n int) {
 		if c.State != Created {
@@ -89,8 +115,11 @@ func (u *up) best(s types.ServiceConfig, cs []*Container) {
 		if c.running() {
 			n += 2
 		}
-		if c.running() && u.causeOf(s, c) == "" {
+		if c.running() && (c.Health == Healthy || c.Health == "") {
 			n += 4
+		}
+		if c.running() && u.causeOf(s, c) == "" {
+			n += 8
 		}
 		return n
 	}
@@ -132,8 +161,12 @@ func (u *up) causeOf(s types.ServiceConfig, c *Container) string {
 		if was := c.Image; s.Image != "" && was != s.Image {
 			return fmt.Sprintf("image changed: %s → %s", was, s.Image)
 		}
-		if len(c.Changes) > 0 {
-			return strings.Join(c.Changes, "; ")
+		changes := c.Changes
+		if was, is := FinalName(c.Name), ContainerName(u.want, s, c.Number); was != is {
+			changes = append([]string{fmt.Sprintf("container_name changed: %s → %s", was, is)}, changes...)
+		}
+		if len(changes) > 0 {
+			return strings.Join(changes, "; ")
 		}
 		return "configuration changed"
 	}

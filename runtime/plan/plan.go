@@ -39,6 +39,10 @@ type Step struct {
 	// can do without, and go on.
 	Optional bool
 
+	// Again is the start of a job that has ended well and that nothing waits for:
+	// it runs once more, and is as it should be all the same.
+	Again bool
+
 	// AwaitStep is the step whose container a step is for, where the container
 	// isn't there yet; Target is it otherwise.
 	AwaitStep int
@@ -60,6 +64,7 @@ const (
 	CreateVolume  Op = "create volume"
 	Create        Op = "create"
 	Start         Op = "start"
+	Pause         Op = "pause"
 	Unpause       Op = "unpause"
 	Ready         Op = "wait until ready"
 	Completed     Op = "wait until completed"
@@ -72,6 +77,7 @@ const (
 	RemoveNetwork Op = "remove network"
 	RemoveVolume  Op = "remove volume"
 	RemoveImage   Op = "remove image"
+	Tag           Op = "tag"
 )
 
 // Empty reports whether there is nothing to do.
@@ -83,6 +89,17 @@ func (p Plan) Changes() int {
 	for _, s := range p.Steps {
 		if s.Op != Ready && s.Op != Completed {
 			n++
+		}
+	}
+	return n
+}
+
+// Drift counts the steps that there are because something isn't as it should be.
+func (p Plan) Drift() int {
+	n := p.Changes()
+	for _, s := range p.Steps {
+		if s.Again {
+			n--
 		}
 	}
 	return n

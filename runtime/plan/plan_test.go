@@ -42,7 +42,7 @@ func project(lines ...string) *types.Project {
 func hashesOf(p *types.Project) map[string]string {
 	h := map[string]string{}
 	for name, s := range p.Services {
-		h[name] = "hash-" + s.Image + s.NetworkMode
+		h[name] = "hash-" + s.Image + s.NetworkMode + s.ContainerName + fmt.Sprint(s.Ports)
 	}
 	return h
 }
@@ -96,9 +96,14 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 		}
 		e.next++
 		c := Container{
-			ID: fmt.Sprint("container-", e.next), Name: s.Name, Service: s.Service, Number: s.Number, State: Created,
+			ID: idOf(e.next), Name: s.Name, Service: s.Service, Number: s.Number, State: Created,
 			Image: svc.Image, ImageID: e.Images[svc.Image], ConfigHash: hashes[s.Service], Networks: []string{e.Networks[0].Name},
 			Created: time.Unix(int64(e.next), 0),
+		}
+		for _, port := range svc.Ports {
+			var n uint16
+			_, _ = fmt.Sscan(port.Published, &n)
+			c.Ports = append(c.Ports, Port{Host: n, Target: uint16(port.Target), Protocol: "tcp"})
 		}
 		for _, d := range slices.Sorted(maps.Keys(svc.DependsOn)) {
 			c.DependsOn = append(c.DependsOn, Dependency{Service: d})
@@ -108,6 +113,13 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 	case Start:
 		if i < 0 {
 			return fmt.Errorf("start: there is no %s", s.Name)
+		}
+		for _, port := range e.Containers[i].Ports {
+			if at(func(c Container) bool {
+				return c.State == Running && c.ID != e.Containers[i].ID && slices.Contains(c.Ports, port)
+			}) >= 0 {
+				return fmt.Errorf("port %d of %s is taken", port.Host, s.Name)
+			}
 		}
 		for dep, d := range p.Services[s.Service].DependsOn {
 			if !e.serves(p.Services[dep], d.Condition == types.ServiceConditionHealthy, hashes) {
@@ -144,6 +156,15 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 		e.Containers[i].Name = s.Name
 	}
 	return nil
+}
+
+// idOf makes the id of the nth container, with as many characters as an engine's.
+func idOf(n int) string {
+	id := ""
+	for part := range 5 {
+		id += fmt.Sprintf("%02x%010x", part, n)
+	}
+	return id + "0000"
 }
 
 // serves tells whether each number of a service has a container that is as

@@ -79,7 +79,7 @@ func (s *slot) leaves() []*node {
 		return nil
 	case !s.gone && s.how == removeFirst:
 		switch {
-		case s.old.State == Created, s.old.State == Dead, s.old.State == Removing: // it serves nobody
+		case !s.old.serves():
 			return nil
 		case s.stop != nil:
 			return []*node{s.stop}

@@ -35,7 +35,7 @@ func (u *up) replace(s types.ServiceConfig, sl *slot) {
 		return
 	}
 	if u.taken[name] {
-		step.Name = shortID(sl.old.ID) + "_" + name
+		step.Name = u.temporaryName(sl.old.ID, name)
 	}
 	sl.create = u.create(s, sl, step)
 	if sl.old.running() && sl.how == stopFirst {
@@ -138,11 +138,10 @@ func (u *up) stopOrder() {
 	}
 	// Nor does anything stop before what its successor waits for is there, but
 	// for what can't be there before this stops.
-	mark := 0
 	for _, name := range u.order {
 		for _, sl := range u.slots[name] {
 			for _, n := range sl.stopsAfter {
-				if mark++; !n.waitsFor(sl.stop, mark) {
+				if !n.waitsFor(sl.stop, u.nextMark()) {
 					sl.stop.after(n)
 				}
 			}
@@ -164,10 +163,17 @@ func (u *up) dependents() map[string][]string {
 // FinalName is the name that a container has in the end: one that takes the
 // place of another has that one's id before it until then.
 func FinalName(name string) string {
-	if id, final, ok := strings.Cut(name, "_"); ok && temporary.MatchString(id) {
+	if _, final, ok := cutTemporary(name); ok {
 		return final
 	}
 	return name
+}
+
+// cutTemporary takes a name apart that a container has only until it has taken
+// the place of another one, whose id it begins with.
+func cutTemporary(name string) (id, final string, ok bool) {
+	id, final, ok = strings.Cut(name, "_")
+	return id, final, ok && temporary.MatchString(id)
 }
 
 var temporary = regexp.MustCompile(`^[0-9a-f]{12}$`)

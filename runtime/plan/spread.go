@@ -108,7 +108,7 @@ func (u *up) held(s types.ServiceConfig) bool {
 // howFor says how a container of a service is replaced. By default the new one
 // starts first where two of them can run at the same time.
 func (u *up) howFor(s types.ServiceConfig, old *Container) how {
-	if u.usesAnew(s, old) != "" || old.State == Created || old.State == Dead || old.State == Removing {
+	if u.usesAnew(s, old) != "" || !old.serves() {
 		return removeFirst
 	}
 	order := ""

@@ -92,7 +92,9 @@ func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 	for _, name := range u.order {
 		u.bringUp(u.want.Services[name])
 	}
-	u.makeRoom()
+	if err := u.makeRoom(); err != nil {
+		return Plan{}, err
+	}
 	u.stopOrder()
 	u.noReturn()
 	var err error
@@ -124,6 +126,12 @@ type up struct {
 	// awaited has, for a service, the conditions that others have for it, and
 	// whether one of them can't do without.
 	awaited map[string]map[string]bool
+	mark    int // the last one that was given to waitsFor
+}
+
+func (u *up) nextMark() int {
+	u.mark++
+	return u.mark
 }
 
 // order lists the services so that each comes after what it depends on.
@@ -200,8 +208,10 @@ func (u *up) container(s types.ServiceConfig, sl *slot) {
 			step.Cause = "it is " + string(sl.old.State)
 			if sl.old.State == Exited {
 				step.Cause = fmt.Sprintf("it exited with code %d", sl.old.ExitCode)
+				step.Again = sl.old.ExitCode == 0 && ends(s)
 			}
 			sl.start = u.startStep(s, sl, step)
+			step.Again = false
 		}
 		u.waits(s, sl, step)
 	}
@@ -217,7 +227,7 @@ func (u *up) container(s types.ServiceConfig, sl *slot) {
 func (u *up) create(s types.ServiceConfig, sl *slot, step Step, needs ...*node) *node {
 	step.Op = Create
 	if sl.old != nil {
-		if sl.old.State != Created && sl.old.State != Dead && sl.old.State != Removing {
+		if sl.old.serves() {
 			step.Replaces = sl.old.ID // what never served isn't missed
 		}
 		if !u.opts.RenewAnonVolumes {
@@ -290,9 +300,26 @@ func (c *Container) running() bool {
 	return c.State == Running || c.State == Restarting || c.State == Paused
 }
 
+// serves reports whether a container runs, or has run and can do so again.
+func (c *Container) serves() bool {
+	return c.State != Created && c.State != Dead && c.State != Removing
+}
+
 // finished reports whether a container is a job that has done its work.
 func (u *up) finished(s types.ServiceConfig, c *Container) bool {
 	return c.State == Exited && c.ExitCode == 0 && u.job(s.Name)
+}
+
+// ends reports whether a service is a job by the looks of it: the engine doesn't
+// start it again when it is done, and nobody is to reach it, or to look whether
+// it is well.
+func ends(s types.ServiceConfig) bool {
+	if d := s.Deploy; d != nil && d.RestartPolicy != nil && d.RestartPolicy.Condition != "none" && d.RestartPolicy.Condition != types.RestartPolicyOnFailure {
+		return false
+	}
+	policy, _, _ := strings.Cut(s.Restart, ":")
+	return (policy == "" || policy == types.RestartPolicyNo || policy == types.RestartPolicyOnFailure) &&
+		len(s.Ports) == 0 && len(s.Expose) == 0 && (s.HealthCheck == nil || s.HealthCheck.Disable)
 }
 
 // job reports whether others need a service's result.
