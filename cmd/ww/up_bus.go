@@ -18,6 +18,7 @@ import (
 	"woodwork.dev/ww/runtime/bus/connect"
 	"woodwork.dev/ww/runtime/bus/nats/embedded"
 	"woodwork.dev/ww/runtime/registry"
+	"woodwork.dev/ww/templates"
 )
 
 // busWay is how the components in this process get to the bus.
@@ -133,6 +134,8 @@ func (t *tool) joint(c *cli.Context, s *assembly) (*compose.Loaded, error) {
 	}
 	req := t.request(c)
 	req.Inside = s.contained
+	// No image is made of this: any file does in place of the binary for them.
+	req.Binary = templates.Binary{Path: s.Files[0]}
 	return t.load(c.Context, req)
 }
 

@@ -101,11 +101,6 @@ func (w *wake) see(ctx context.Context, id string) {
 func (m *mixed) stop() (left map[string]int64, err error) {
 	t := m.tool
 	ctx := t.cleanup()
-	unlock, err := t.lock(ctx, nil, m.system.Name)
-	if err != nil {
-		return nil, errors.Join(err, m.notStarted())
-	}
-	defer unlock()
 	if t.console != nil {
 		t.console.verb = "down"
 	}
@@ -113,12 +108,9 @@ func (m *mixed) stop() (left map[string]int64, err error) {
 	defer progress.end()
 	m.told.turn(progress.report)
 	d := &descent{mixed: m}
-	if d.have, err = m.engine.Observe(ctx, m.system.Name, nil); err != nil {
-		return nil, errors.Join(err, m.notStarted())
-	}
-	left = d.stop(ctx)
+	left, err = d.inOrder(ctx)
 	if ctx.Err() == nil {
-		return left, errors.Join(d.errs...)
+		return left, err
 	}
 	fmt.Fprintln(t.err, "killing")
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -152,6 +144,21 @@ func (d *descent) failed(err error) {
 func (d *descent) ours(c plan.Container) bool {
 	_, ok := d.loaded.Project.Services[c.Service]
 	return ok && !c.OneOff
+}
+
+// inOrder goes down as long as ctx isn't done; the part in this process has ended
+// in any case.
+func (d *descent) inOrder(ctx context.Context) (map[string]int64, error) {
+	unlock, err := d.tool.lock(ctx, nil, d.system.Name)
+	if err != nil {
+		return nil, errors.Join(err, d.notStarted())
+	}
+	defer unlock()
+	if d.have, err = d.engine.Observe(ctx, d.system.Name, nil); err != nil {
+		return nil, errors.Join(err, d.notStarted())
+	}
+	left := d.stop(ctx)
+	return left, errors.Join(d.errs...)
 }
 
 func (d *descent) stop(ctx context.Context) map[string]int64 {
