@@ -54,7 +54,7 @@ func (t *tool) app() *cli.App {
 		// A comma is part of a value: docker compose has lists only by repetition.
 		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
-			t.systemCommand(), t.composeCommand(),
+			t.systemCommand(), t.systemPlanCommand(), t.composeCommand(),
 			t.sendCommand(), t.chatCommand(),
 			t.busCommand(), t.traceCommand(), t.servicesCommand(),
 			t.checkCommand(), t.fmtCommand(), t.graphCommand(), t.doctorCommand(),

@@ -97,7 +97,7 @@ func (s *assembly) findBus(joint *compose.Loaded, log *slog.Logger) (*busWay, er
 // inContainer is the way to a bus that is a container of the project.
 func (s *assembly) inContainer(w *busWay, joint *compose.Loaded) (err error) {
 	if w.container, err = joint.BusAddress(); err != nil {
-		return &configError{err, "write `message_bus = redis { ports = { \"16379\": \"6379\" } }`, or leave `ports` out, and ww chooses one"}
+		return noBusPort(err)
 	}
 	scheme := "redis://"
 	if s.Model.Bus != nil && s.Model.Bus.Kind == "nats" {
@@ -106,6 +106,10 @@ func (s *assembly) inContainer(w *busWay, joint *compose.Loaded) (err error) {
 	w.options.URL = scheme + w.container
 	w.options.Password, err = joint.BusPassword()
 	return err
+}
+
+func noBusPort(err error) error {
+	return &configError{err, "write `message_bus = redis { ports = { \"16379\": \"6379\" } }`, or leave `ports` out, and ww chooses one"}
 }
 
 // reachable says why the bus that a URL names can't be reached from both sides.
