@@ -170,11 +170,22 @@ func (m *mixed) start(req deploy.UpRequest) error {
 	if c.Context.Err() != nil {
 		err = c.Context.Err()
 	}
+	m.nameBusPort(err)
 	unlock() // ending it takes the lock itself
 	if !planned {
 		return errors.Join(err, m.notStarted())
 	}
 	return errors.Join(err, m.takeBack(res))
+}
+
+// nameBusPort says what to do where the port is taken that was chosen for the
+// bus.
+func (m *mixed) nameBusPort(err error) {
+	var engine *deploy.EngineError
+	port := m.loaded.Generated.BusPort
+	if port != "" && errors.As(err, &engine) && engine.Kind == deploy.PortTaken && strings.Contains(err.Error()+engine.Remedy, port) {
+		engine.Remedy = "stop what has it; or remove " + compose.BusPortFile(m.loaded.Dir, m.loaded.Name) + ", and another port is chosen for the bus"
+	}
 }
 
 // notStarted ends what there is in this process where no container was made.
