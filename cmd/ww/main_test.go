@@ -233,21 +233,6 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 			}
 		}
 	},
-	// running NAME waits until a container of the script's project is healthy.
-	"running": func(ts *testscript.TestScript, neg bool, args []string) {
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		name := ts.Getenv("COMPOSE_PROJECT_NAME") + "-" + args[0]
-		for end := time.Now().Add(time.Minute); ; <-tick.C {
-			out, err := exec.Command("docker", "inspect", "--format", "{{.State.Health.Status}}", name).CombinedOutput()
-			if err == nil && strings.TrimSpace(string(out)) == "healthy" {
-				return
-			}
-			if time.Now().After(end) {
-				ts.Fatalf("%s isn't healthy: %v %s", name, err, out)
-			}
-		}
-	},
 	// exits CODE COMMAND… checks the exit code of a program.
 	"exits": func(ts *testscript.TestScript, neg bool, args []string) {
 		err := ts.Exec(args[1], args[2:]...)

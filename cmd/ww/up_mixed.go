@@ -96,6 +96,7 @@ func (t *tool) upMixed(c *cli.Context, s *assembly) error {
 		fmt.Fprintln(t.err, "Ctrl-C takes it down")
 	}
 	failed := m.look(begin)
+	fmt.Fprintln(t.err, "going down; Ctrl-C again kills")
 	left, err := m.stop()
 	switch err = errors.Join(failed, m.here.Err(), err); {
 	case err != nil:

@@ -21,7 +21,10 @@ func (m *mixed) look(since time.Time) error {
 	defer end()
 	now := time.Now().Add(-time.Second) // also what ended while nobody looked
 	have, err := m.engine.Observe(ctx, p.Name, nil)
-	if err != nil {
+	switch {
+	case m.c.Context.Err() != nil:
+		return nil
+	case err != nil:
 		return err
 	}
 	wanted := func(service string) bool { _, ok := p.Services[service]; return ok }
