@@ -129,7 +129,9 @@ func (t *tool) watchServices(ctx context.Context, reach func(context.Context) (*
 			r.addDeployments(a.Services)
 			return show(a)
 		}))
-	}, func(err error) error { return show(attendance{Time: time.Now().UTC(), Services: []service{}, Error: err.Error()}) })
+	}, func(err error) error {
+		return show(attendance{Time: time.Now().UTC(), Services: []service{}, Error: err.Error()})
+	})
 }
 
 func (r *remote) addDeployments(all []service) {

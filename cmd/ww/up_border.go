@@ -24,7 +24,9 @@ type moment struct {
 	ended     bool
 }
 
-func newCrossing() *crossing { return &crossing{moments: map[moment]chan struct{}{}, left: map[string]int{}} }
+func newCrossing() *crossing {
+	return &crossing{moments: map[moment]chan struct{}{}, left: map[string]int{}}
+}
 
 func (b *crossing) at(m moment) chan struct{} {
 	b.mu.Lock()
