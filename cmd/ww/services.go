@@ -148,13 +148,13 @@ func (t *tool) showServices(all []service) error {
 		row := []string{e.Name, strings.TrimSpace(e.Kind + " " + e.Type), string(e.State),
 			fmt.Sprintf("%d%%", int(math.Round(e.Load*100))), ago(now, e.Started), e.Address, e.Instance, strings.Join(e.Capabilities, ", ")}
 		if known {
-			row = slices.Insert(row, 2, e.Deployment)
+			row = slices.Insert(row, 5, e.Deployment)
 		}
 		rows = append(rows, row)
 	}
 	header := []string{"NAME", "KIND", "STATE", "LOAD", "UP", "ADDRESS", "INSTANCE", "CAPABILITIES"}
 	if known {
-		header = slices.Insert(header, 2, "DEPLOYMENT")
+		header = slices.Insert(header, 5, "DEPLOYMENT")
 	}
 	return t.table(header, rows)
 }
