@@ -3,7 +3,6 @@ package inproc_test
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -11,11 +10,21 @@ import (
 	"woodwork.dev/ww/runtime/deploy/inproc"
 )
 
-// theirs is what runs elsewhere.
-type theirs struct{ ready, ended chan struct{} }
+// theirs is what runs elsewhere. It tells what it is asked for.
+type theirs struct {
+	asked        chan string
+	ready, ended chan struct{}
+}
 
-func (e theirs) Ready(ctx context.Context, _ string) error { return await(ctx, e.ready) }
-func (e theirs) Ended(ctx context.Context, _ string) error { return await(ctx, e.ended) }
+func (e theirs) Ready(ctx context.Context, name string) error {
+	e.asked <- "ready " + name
+	return await(ctx, e.ready)
+}
+
+func (e theirs) Ended(ctx context.Context, name string) error {
+	e.asked <- "ended " + name
+	return await(ctx, e.ended)
+}
 
 func await(ctx context.Context, c chan struct{}) error {
 	select {
@@ -30,14 +39,25 @@ func await(ctx context.Context, c chan struct{}) error {
 // stops once what needs it there has ended.
 func TestElsewhere(t *testing.T) {
 	w := newWorld(t)
-	e := theirs{make(chan struct{}), make(chan struct{})}
+	e := theirs{make(chan string, 10), make(chan struct{}), make(chan struct{})}
 	w.opts.Elsewhere = e
-	w.opts.Components[0].DependsOn = []string{"c"}
-	w.opts.Components[1].Dependents = []string{"d"}
+	w.opts.Components[0].DependsOn = []string{"c"}  // b
+	w.opts.Components[1].Dependents = []string{"d"} // a, which depends on b
 	did := func(step string) bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return slices.Contains(w.steps, step)
+	}
+	asked := func(want string) {
+		t.Helper()
+		select {
+		case got := <-e.asked:
+			if got != want {
+				t.Errorf("asked for %q, want %q", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("nobody asks for %q", want)
+		}
 	}
 	s, err := inproc.New(t.Context(), w.opts)
 	if err != nil {
@@ -45,15 +65,9 @@ func TestElsewhere(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Start(t.Context()) }()
-	for end := time.Now().Add(10 * time.Second); !did("wait until ready message-bus"); runtime.Gosched() {
-		if time.Now().After(end) {
-			t.Fatal("the bus isn't opened")
-		}
-	}
-	select {
-	case err := <-done:
-		t.Fatalf("it doesn't wait: %v", err)
-	default:
+	asked("ready c")
+	if did("wait until ready b") {
+		t.Error("b doesn't wait for c")
 	}
 	close(e.ready)
 	if err := <-done; err != nil {
@@ -69,13 +83,9 @@ func TestElsewhere(t *testing.T) {
 		_, err := s.StopComponents(t.Context())
 		done <- err
 	}()
-	select {
-	case err := <-done:
-		t.Fatalf("it doesn't wait: %v", err)
-	default:
-	}
+	asked("ended d")
 	if did("stop a") || did("stop b") {
-		t.Errorf("they stop before what needs them: %v", w.steps)
+		t.Error("a doesn't wait for d")
 	}
 	close(e.ended)
 	if err := errors.Join(<-done, s.Close()); err != nil {
