@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,5 +38,18 @@ func TestWatchServices(t *testing.T) {
 	w.must(w.tool.watchServices(ctx, w.reach, time.Millisecond, true))
 	if code := <-w.ended; looks != 3 || code != exitOK {
 		t.Errorf("%d looks; the other side ends with %d", looks, code)
+	}
+}
+
+// What is as it was is shown once.
+func TestWatchServicesSame(t *testing.T) {
+	w := newWorld(t)
+	const greet = `{"item":{"services":[{"name":"greet","instance":"1","state":"ready"}]}}` + "\n"
+	const none = `{"item":{"services":[]}}` + "\n"
+	r := writes(greet+greet+none+none+greet, "", 0)
+	reach := func(context.Context) (*remote, func(), error) { return r, func() {}, nil }
+	w.must(w.tool.watchServices(w.ctx, reach, time.Millisecond, true))
+	if got := w.printed(); strings.Count(got, "\n") != 3 || strings.Count(got, "greet") != 2 {
+		t.Errorf("shown:\n%s", got)
 	}
 }
