@@ -88,7 +88,7 @@ func (g *generator) redis(b *model.Bus) *yaml.Node {
 		s.comment("appendfsync always: a message that was accepted survives even a power cut.")
 	}
 	s.set("user", raw("999:1000"))
-	g.keep(s, bus, b)
+	g.keep(s, bus, b, redisPort)
 	s.set("healthcheck", healthcheck(checkBusEvery, text("CMD-SHELL"),
 		text(`REDISCLI_AUTH="$(cat /run/secrets/`+busPassword+`)" redis-cli ping | grep -q PONG`)))
 	g.busLabels(s, b, redisPort)
@@ -104,19 +104,32 @@ func (g *generator) nats(b *model.Bus) *yaml.Node {
 	g.image(s, bus)
 	s.set("command", flow(texts("bus", "serve")...))
 	s.set("user", raw(nobody))
-	g.keep(s, bus, b)
+	g.keep(s, bus, b, natsPort)
 	s.set("healthcheck", healthcheck(checkBusEvery, texts("CMD", "/ww", "bus", "health")...))
 	g.busLabels(s, b, natsPort)
 	return &s.node
 }
 
-// keep is what every bus of ours needs to keep what it has.
-func (g *generator) keep(s *object, bus *model.Component, b *model.Bus) {
+// keep is what every bus of ours needs to keep what it has, and to be reached
+// from outside of the project where somebody is there.
+func (g *generator) keep(s *object, bus *model.Component, b *model.Bus, inside string) {
 	s.set("restart", text("unless-stopped"))
 	s.set("stop_grace_period", text("20s"))
 	s.set("secrets", list(text(busPassword)))
 	s.set("volumes", list(text(busVolume+":/data")))
-	s.set("ports", g.ports(bus, b.Settings.Field("ports")))
+	ports := g.ports(bus, b.Settings.Field("ports"))
+	if ports == nil && len(g.out.outside) > 0 {
+		port, err := busPort(g.opts.Dir, g.opts.Name)
+		if err != nil {
+			g.errorf(b.Span, "bus-port", "", "%v", err)
+			return
+		}
+		g.out.BusPort = port
+		ports = list(raw(loopback + ":" + port + ":" + inside))
+		s.set("ports", ports).comment("For the components outside of containers, on this machine alone.")
+		return
+	}
+	s.set("ports", ports)
 }
 
 func (g *generator) busLabels(s *object, b *model.Bus, port string) {

@@ -236,6 +236,9 @@ func (l *Loaded) Prepare() error {
 			return err
 		}
 	}
+	if err := l.KeepBusPort(); err != nil {
+		return err
+	}
 	for _, c := range l.Generated.Contexts {
 		if err := c.Write(filepath.Join(l.Dir, Folder, "build")); err != nil {
 			return err

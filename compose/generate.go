@@ -28,6 +28,10 @@ type Options struct {
 	Binary templates.Binary
 	// Header is put above the file, line by line, as comments.
 	Header []string
+	// Inside says which components run in containers; InContainers does if nil.
+	Inside func(*model.Component) bool
+	// Deployment has the file hold only those of one deployment, with the bus.
+	Deployment string
 }
 
 // Generated is a compose file made from a model.
@@ -38,6 +42,10 @@ type Generated struct {
 	// BusPassword tells that the file mounts the bus's password, which has to
 	// be there before anything runs: see EnsureBusPassword.
 	BusPassword bool
+	// BusPort is the port of this machine that was chosen for the bus, for the
+	// components outside: see KeepBusPort. Empty where there are none, or where
+	// the file names ports.
+	BusPort string
 	// Variables are the environment's variables that the system needs.
 	Variables []Variable
 	// Components lists those that are part of the file; the others belong to
@@ -46,6 +54,7 @@ type Generated struct {
 	// Unbuilt are those among them that this version can't run.
 	Unbuilt []*model.Component
 
+	outside []*model.Component // run without a container
 	// parts are the file with some of its services each, which together are
 	// all of them: a large file is loaded in parts at the same time.
 	parts [][]byte
@@ -109,16 +118,17 @@ func (g *generator) errorf(at syntax.Span, code, remedy, format string, args ...
 	})
 }
 
-// selectComponents takes the components of docker deployments, and those of no
-// deployment. Where there is no docker deployment at all, it takes everything:
-// whoever asks for containers gets them.
+// selectComponents takes the components that run in containers.
 func (g *generator) selectComponents() {
-	docker := false
-	for _, d := range g.project.Deployments {
-		docker = docker || d.Kind == "docker"
+	inside := g.opts.Inside
+	if inside == nil {
+		inside = InContainers(g.project)
 	}
 	for _, c := range g.project.Components {
-		if !docker || c.Deployment == nil || c.Deployment.Kind == "docker" {
+		switch {
+		case !inside(c):
+			g.out.outside = append(g.out.outside, c)
+		case g.opts.Deployment == "" || c.Deployment != nil && c.Deployment.Name == g.opts.Deployment:
 			g.inside[c.Name] = true
 			g.out.Components = append(g.out.Components, c.Name)
 			if !c.Built {

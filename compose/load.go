@@ -42,6 +42,9 @@ type Request struct {
 	Binary   templates.Binary // for the images
 	Raw      Raw
 	Here     bool // components are to run without containers: the files are read, and nothing is generated
+	// Inside and Deployment are those of Options.
+	Inside     func(*model.Component) bool
+	Deployment string
 }
 
 // Raw is what is to stay as compose files have it.
@@ -277,7 +280,7 @@ func (l *Loaded) read(req Request, paths []string, name string) error {
 	if req.Here {
 		return nil
 	}
-	gen, diags := Generate(m, Options{Name: name, Dir: l.Dir, Binary: req.Binary, Header: header(parsed)})
+	gen, diags := Generate(m, Options{Name: name, Dir: l.Dir, Binary: req.Binary, Header: header(parsed), Inside: req.Inside, Deployment: req.Deployment})
 	l.Generated = gen
 	l.Diagnostics = append(l.Diagnostics, diags...)
 	if gen != nil {

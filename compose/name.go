@@ -117,3 +117,18 @@ func findName(ctx context.Context, req Request) (string, error) {
 		return "", &MistakesError{l.Diagnostics, l.Sources}
 	}
 }
+
+// ProjectDir is the folder of the project that a request means: the working one
+// where no file says otherwise.
+func ProjectDir(req Request) string {
+	if opts, err := projectOptions(req); err == nil {
+		if dir, err := opts.GetWorkingDir(); err == nil {
+			return dir
+		}
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		return "."
+	}
+	return wd
+}

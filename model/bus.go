@@ -146,7 +146,7 @@ func (r *resolver) reachable() {
 		return
 	}
 	u, err := url.Parse(s)
-	if err != nil || !loopback(u.Hostname()) {
+	if err != nil || !Loopback(u.Hostname()) {
 		return
 	}
 	isDocker := func(d *Deployment) bool { return d.Kind == "docker" }
@@ -161,7 +161,8 @@ func (r *resolver) reachable() {
 		"containers can't reach a message bus on %s: there that is the container itself", u.Hostname())
 }
 
-func loopback(host string) bool {
+// Loopback tells of a host that is another machine for each container.
+func Loopback(host string) bool {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && (ip.Unmap().IsLoopback() || ip.IsUnspecified())

@@ -92,10 +92,16 @@ func (t *tool) busAgentCommand() *cli.Command {
 
 // busAgent does one order. The end of its input ends it: nothing else tells it
 // that nobody waits any more, since an engine has no way to end a command.
-func (t *tool) busAgent(ctx context.Context, open func(context.Context) (bus.Bus, registry.Registry, error)) error {
-	a := &agent{out: json.NewEncoder(t.out)}
+func (t *tool) busAgent(ctx context.Context, open opener) error {
+	return doOrder(ctx, t.in, t.out, nil, open)
+}
+
+// doOrder reads one order, does it, and writes what comes back. known are
+// components that there are besides those that the order names as such.
+func doOrder(ctx context.Context, from io.Reader, to io.Writer, known []string, open opener) error {
+	a := &agent{out: json.NewEncoder(to)}
 	a.out.SetEscapeHTML(false)
-	in := bufio.NewReader(io.LimitReader(t.in, 2*bus.MaxMessageBytes))
+	in := bufio.NewReader(io.LimitReader(from, 2*bus.MaxMessageBytes))
 	var o order
 	line, err := in.ReadBytes('\n')
 	if err == nil {
@@ -104,6 +110,7 @@ func (t *tool) busAgent(ctx context.Context, open func(context.Context) (bus.Bus
 	if err != nil {
 		return fmt.Errorf("read the order: %w", err)
 	}
+	o.Known = append(o.Known, known...)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// A read can't be broken off: the goroutine ends with the program at the
@@ -153,8 +160,7 @@ func (a *agent) do(ctx context.Context, o order) error {
 		hops, err := a.bus.Trace(ctx, o.Session)
 		return a.items(err, asAny(hops)...)
 	case opServices:
-		entries, err := a.registry.List(ctx)
-		return a.items(err, asAny(entries)...)
+		return a.services(ctx, o)
 	}
 	return &configError{fmt.Errorf("the ww in the container doesn't know %q", o.Op), remedyOld}
 }

@@ -85,7 +85,11 @@ func (r *remote) away(ctx context.Context, detail string) error {
 	if err := r.gone(ctx); err != nil {
 		return err
 	}
-	return &busError{&answerError{model.BusService + " can't be used: " + harmless(detail), remedyBus}}
+	remedy := remedyBus
+	if r.local {
+		remedy = "what `ww up` writes tells what became of it; what waits on a bus of its own server is kept"
+	}
+	return &busError{&answerError{model.BusService + " can't be used: " + harmless(detail), remedy}}
 }
 
 // awayError is how the inner half says that the bus isn't there.

@@ -46,6 +46,9 @@ type remote struct {
 	// ended; its error says why there is none. May be nil.
 	again  func(context.Context) error
 	handed atomic.Bool // an order was
+	local  bool        // it is gone through a process of this machine, with no container
+	// deployments has the deployment of each component, as far as it is known.
+	deployments map[string]string
 }
 
 // onBus calls f with the bus of the project that the command line means.
@@ -61,9 +64,12 @@ func (t *tool) onBus(c *cli.Context, f func(context.Context, *remote) error) err
 // reach finds the bus of the project that the command line means; leave ends
 // what that needs.
 func (t *tool) reach(ctx context.Context, c *cli.Context) (r *remote, leave func(), err error) {
+	if n := t.nearby(ctx, c); n != nil {
+		return t.throughProcess(n), func() {}, nil
+	}
 	project, err := t.find(ctx, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, notHere(err)
 	}
 	door, known, err := project.door(nil)
 	if err != nil {
@@ -76,8 +82,12 @@ func (t *tool) reach(ctx context.Context, c *cli.Context) (r *remote, leave func
 
 // through is the bus as it is seen from inside a container.
 func (t *tool) through(r *running, door plan.Container, known []string) *remote {
+	deployments := map[string]string{}
+	for _, c := range r.have.Containers {
+		deployments[c.Labels[deploy.LabelComponent]] = c.Labels[deploy.LabelDeployment]
+	}
 	return &remote{
-		name: door.Name, known: known, hard: t.cleanup(), trouble: r.trouble,
+		name: door.Name, known: known, hard: t.cleanup(), trouble: r.trouble, deployments: deployments,
 		note: func(s string) { fmt.Fprintln(t.err, "note:", harmless(s)) },
 		run:  agentIn(r.engine, door.ID),
 	}
@@ -192,7 +202,11 @@ func (r *remote) try(ctx context.Context, o order, each func(json.RawMessage) er
 		if gone := r.gone(ctx); gone != nil {
 			return gone
 		}
-		return &timeoutError{"the bus hasn't answered in time", "`ww compose ps` and `ww compose logs` tell how the bus and " + r.name + " are"}
+		remedy := "`ww compose ps` and `ww compose logs` tell how the bus and " + r.name + " are"
+		if r.local {
+			remedy = "what `ww up` writes tells how it is"
+		}
+		return &timeoutError{"the bus hasn't answered in time", remedy}
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case heard != nil:

@@ -106,15 +106,23 @@ func (t *tool) stats(ctx context.Context, r *remote, asJSON bool) error {
 // or nothing that leads to it, is tried again: reach finds it.
 func (t *tool) watchStats(ctx context.Context, reach func(context.Context) (*remote, func(), error), every time.Duration, asJSON bool) error {
 	w := &lookout{tool: t, asJSON: asJSON, screen: isTerminal(t.out) && !asJSON}
+	return watchAgain(ctx, reach, every, func(r *remote) error {
+		return r.watch(ctx, order{Op: opStats, Every: every}, parsed(func(l look) error {
+			if l.Error != "" {
+				l.Error = r.away(ctx, l.Error).Error()
+			}
+			return w.show(l)
+		}))
+	}, func(err error) error { return w.show(look{Time: time.Now().UTC(), Error: err.Error()}) })
+}
+
+// watchAgain watches until ctx ends. Where that ends by itself since the system
+// isn't there, it shows so and begins anew.
+func watchAgain(ctx context.Context, reach func(context.Context) (*remote, func(), error), every time.Duration, watch func(*remote) error, show func(error) error) error {
 	for {
 		r, leave, err := reach(ctx)
 		if err == nil {
-			err = r.watch(ctx, order{Op: opStats, Every: every}, parsed(func(l look) error {
-				if l.Error != "" {
-					l.Error = r.away(ctx, l.Error).Error()
-				}
-				return w.show(l)
-			}))
+			err = watch(r)
 			leave()
 		}
 		if ctx.Err() != nil {
@@ -123,7 +131,7 @@ func (t *tool) watchStats(ctx context.Context, reach func(context.Context) (*rem
 		if code, _ := classify(err); code != exitComponent {
 			return err
 		}
-		if err := w.show(look{Time: time.Now().UTC(), Error: err.Error()}); err != nil {
+		if err := show(err); err != nil {
 			return err
 		}
 		select {

@@ -29,12 +29,8 @@ func (t *tool) chatCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			target := c.Args().First()
 			if target == "" {
-				r, err := t.find(c.Context, c)
-				if err != nil {
-					return err
-				}
-				target, err = r.entrance()
-				if err = errors.Join(err, r.engine.Close()); err != nil {
+				var err error
+				if target, err = t.entrance(c); err != nil {
 					return err
 				}
 			}
@@ -54,19 +50,32 @@ func (t *tool) chatCommand() *cli.Command {
 
 // entrance finds the component that gets what comes in, where there is only
 // one.
-func (r *running) entrance() (string, error) {
+func (t *tool) entrance(c *cli.Context) (string, error) {
+	n := t.nearby(c.Context, c)
+	if n != nil {
+		return onlyOne(n.Project, n.inputs())
+	}
+	r, err := t.find(c.Context, c)
+	if err != nil {
+		return "", notHere(err)
+	}
 	var targets []string
 	for _, c := range r.have.Containers {
 		if c.Labels[deploy.LabelKind] == "input" {
 			targets = append(targets, strings.Split(c.Labels[deploy.LabelRoutes], ",")...)
 		}
 	}
+	target, err := onlyOne(r.name, targets)
+	return target, errors.Join(err, r.engine.Close())
+}
+
+func onlyOne(project string, targets []string) (string, error) {
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
 	if len(targets) == 1 {
 		return targets[0], nil
 	}
-	err := fmt.Errorf("%s has %d components that get input", r.name, len(targets))
+	err := fmt.Errorf("%s has %d components that get input", project, len(targets))
 	return "", &usageError{err, "name one: ww chat COMPONENT"}
 }
 

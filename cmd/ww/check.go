@@ -117,8 +117,8 @@ func oneOf(flag, value string, allowed ...string) error {
 // load loads a project for a command, and shows what is wrong with it.
 func (t *tool) load(ctx context.Context, req compose.Request) (*compose.Loaded, error) {
 	l, err := compose.Load(ctx, req)
-	if l != nil && len(l.Diagnostics) > 0 {
-		if err := syntax.Render(t.err, l.Diagnostics, l.Sources, colourful(t.err)); err != nil {
+	if l != nil {
+		if err := syntax.Render(t.err, t.untold(l.Diagnostics), l.Sources, colourful(t.err)); err != nil {
 			return nil, err
 		}
 	}
@@ -132,4 +132,22 @@ func (t *tool) load(ctx context.Context, req compose.Request) (*compose.Loaded, 
 		return nil, errReported{exitConfig}
 	}
 	return l, nil
+}
+
+// untold leaves out warnings that have been shown: a command may
+// read a file several times.
+func (t *tool) untold(diags syntax.Diagnostics) syntax.Diagnostics {
+	var out syntax.Diagnostics
+	for _, d := range diags {
+		if d.Severity == syntax.Error || !t.told[d.String()] {
+			out = append(out, d)
+		}
+	}
+	if t.told == nil {
+		t.told = map[string]bool{}
+	}
+	for _, d := range out {
+		t.told[d.String()] = true
+	}
+	return out
 }

@@ -124,7 +124,7 @@ func inheritedList(c *cli.Context, name string) []string {
 
 // request reads which project a command line means.
 func (t *tool) request(c *cli.Context) compose.Request {
-	return compose.Request{
+	r := compose.Request{
 		Files:    inheritedList(c, "file"),
 		Dir:      inherited(c, "project-directory"),
 		Name:     inherited(c, "project-name"),
@@ -136,6 +136,10 @@ func (t *tool) request(c *cli.Context) compose.Request {
 			EnvFiles: c.Bool("no-env-resolution"), Consistency: c.Bool("no-consistency"),
 		},
 	}
+	if t.meant != nil {
+		t.meant.place(&r)
+	}
+	return r
 }
 
 // loadProject loads a project with the binary for its images, and narrows it

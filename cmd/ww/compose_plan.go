@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/runtime/plan"
 )
 
 func (t *tool) planCommand() *cli.Command {
@@ -29,6 +30,18 @@ type planJSON struct {
 	Name    string `json:"name"`
 	Cause   string `json:"cause,omitempty"`
 	After   []int  `json:"after"`
+}
+
+func stepsJSON(p plan.Plan) []planJSON {
+	steps := make([]planJSON, 0, len(p.Steps))
+	for _, s := range p.Steps {
+		after := s.Needs
+		if after == nil {
+			after = []int{}
+		}
+		steps = append(steps, planJSON{s.ID, string(s.Op), s.Service, s.Name, s.Cause, after})
+	}
+	return steps
 }
 
 func (t *tool) plan(c *cli.Context, format string) error {
@@ -56,15 +69,7 @@ func (t *tool) plan(c *cli.Context, format string) error {
 		p.Steps = nil // what is left is to wait for the engine's first health checks
 	}
 	if format == "json" {
-		steps := make([]planJSON, 0, len(p.Steps))
-		for _, s := range p.Steps {
-			after := s.Needs
-			if after == nil {
-				after = []int{}
-			}
-			steps = append(steps, planJSON{s.ID, string(s.Op), s.Service, s.Name, s.Cause, after})
-		}
-		if err := t.printJSON(map[string]any{"steps": steps, "unchanged": append([]string{}, p.Unchanged...)}); err != nil {
+		if err := t.printJSON(map[string]any{"steps": stepsJSON(p), "unchanged": append([]string{}, p.Unchanged...)}); err != nil {
 			return err
 		}
 	} else if p.Changes() == 0 {

@@ -14,6 +14,7 @@ import (
 
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/dockerx"
+	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 )
@@ -57,6 +58,13 @@ func (t *tool) upRequest(c *cli.Context, d *dockerx.Engine) (*compose.Loaded, de
 	}
 	if len(l.Project.Services) == 0 {
 		return nil, req, &configError{errors.New("there is nothing to run: the system has no components"), "declare some; `ww compose export` shows what is there"}
+	}
+	if out := l.Outside(); len(out) > 0 && t.meant == nil {
+		var names []string
+		for _, c := range out {
+			names = append(names, c.Name+" ("+c.Deployment.Name+")")
+		}
+		fmt.Fprintf(t.err, "note: not in containers, and not part of this: %s; `ww up` runs all of the file\n", strings.Join(names, ", "))
 	}
 	if err := checkKeys(c.Context, l, d); err != nil {
 		return nil, req, err
@@ -155,7 +163,7 @@ func (t *tool) up(c *cli.Context) error {
 	req.Report = progress.reportFor(c)
 	res, err := deploy.Up(c.Context, d, req)
 	progress.end()
-	if len(res.Plan.Orphans) > 0 && !req.Options.RemoveOrphans {
+	if len(res.Plan.Orphans) > 0 && !req.Options.RemoveOrphans && (t.meant == nil || t.meant.only == "") {
 		fmt.Fprintf(t.err, "note: left over from services that the file has no more: %s; --remove-orphans removes that\n", containerNames(res.Plan.Orphans))
 	}
 	if err != nil {
@@ -231,6 +239,14 @@ func (t *tool) summary(p *types.Project, res deploy.UpResult, elapsed time.Durat
 	} else {
 		fmt.Fprintf(t.err, "%s %s: %d %s in %.1fs\n", t.paint(green, "up"), p.Name, n, services, elapsed.Seconds())
 	}
+	for _, a := range reachedAt(p) {
+		fmt.Fprintf(t.err, "  %s answers at %s\n", a.service, a.address)
+	}
+}
+
+// reachedAt lists where services are reached on this machine, in order.
+func reachedAt(p *types.Project) []publishedAt {
+	var all []publishedAt
 	for _, name := range p.ServiceNames() {
 		s := p.Services[name]
 		if s.GetScale() == 0 {
@@ -246,11 +262,15 @@ func (t *tool) summary(p *types.Project, res deploy.UpResult, elapsed time.Durat
 				if s.Labels[deploy.LabelPhase] == "ingress" {
 					scheme = "http://"
 				}
-				fmt.Fprintf(t.err, "  %s answers at %s%s:%s\n", name, scheme, host, port.Published)
+				all = append(all, publishedAt{name, scheme + host + ":" + port.Published})
 			}
 		}
 	}
+	return all
 }
+
+// publishedAt is an address of a service on this machine.
+type publishedAt struct{ service, address string }
 
 // upStyle is how a foreground up shows what the containers write.
 func upStyle(c *cli.Context) logStyle {
@@ -341,6 +361,9 @@ func (t *tool) takeDownIn(ctx context.Context, d *dockerx.Engine, p *types.Proje
 		_, ours := p.Services[c.Service]
 		return ours && !slices.Contains(stay, c.Service)
 	})
+	if t.meant != nil && slices.ContainsFunc(keep, lives) { // another part of the system still has the bus
+		keep = append(keep, slices.DeleteFunc(slices.Clone(have.Containers), func(c plan.Container) bool { return c.Service != model.BusService })...)
+	}
 	drain := t.newDrain(&running{name: p.Name, engine: d, have: have}, budget)
 	done, err := deploy.Down(ctx, d, deploy.DownRequest{
 		Name: p.Name, Project: p, Have: have, Options: plan.DownOptions{Keep: keep, Drain: drain != nil},

@@ -19,7 +19,10 @@ type tool struct {
 	out, err io.Writer
 	console  *console
 	signals  *signals
-	streamed string // what has been printed of the answer under way
+	streamed string          // what has been printed of the answer under way
+	meant    *assembly       // what `ww up` means to run, while it does; nil otherwise
+	local    bool            // a system is gone through that `ww up` runs
+	told     map[string]bool // diagnostics that have been shown
 }
 
 // run is the program: it does what args say and returns the exit code.
@@ -54,7 +57,7 @@ func (t *tool) app() *cli.App {
 		// A comma is part of a value: docker compose has lists only by repetition.
 		DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
-			t.systemCommand(), t.composeCommand(),
+			t.systemCommand(), t.systemPlanCommand(), t.composeCommand(),
 			t.sendCommand(), t.chatCommand(),
 			t.busCommand(), t.traceCommand(), t.servicesCommand(), t.systemTopCommand(),
 			t.checkCommand(), t.fmtCommand(), t.graphCommand(), t.doctorCommand(),

@@ -179,7 +179,7 @@ func (r *remote) send(ctx context.Context, m bus.Message, on func(reply) error) 
 	case err == nil:
 		return &answerError{m.Target + " ended without an answer", "`ww trace " + m.SessionID + "` tells what became of the message"}
 	case errors.As(err, &late) && ctx.Err() != nil:
-		late = &timeoutError{fmt.Sprintf("%s hasn't answered within %s", m.Target, briefly(time.Since(began))), "`ww compose logs " + m.Target + "` tells what it is doing; --timeout waits longer"}
+		late = &timeoutError{fmt.Sprintf("%s hasn't answered within %s", m.Target, briefly(time.Since(began))), logsOf(m.Target, r.local) + " tells what it is doing; --timeout waits longer"}
 		if r.silent != nil {
 			if why := r.silent(ctx, m.Target); why != "" {
 				late.msg += ": " + why
@@ -206,9 +206,12 @@ func (r *remote) withFate(err error, m *bus.Message, accepted bool) error {
 // speak finds a way to the bus for what is sent to a component, and makes sure
 // that it is one that takes messages.
 func (t *tool) speak(ctx context.Context, c *cli.Context, target string) (*remote, func(), error) {
+	if n := t.nearby(ctx, c); n != nil {
+		return t.throughProcess(n), func() {}, n.takes(target)
+	}
 	r, err := t.find(ctx, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, notHere(err)
 	}
 	door, known, err := t.doorTo(ctx, r, target, min(anotherWithin, durationOf(c, "timeout")))
 	if err != nil {
@@ -280,13 +283,21 @@ func notForInputs(c *plan.Container) error {
 	return &usageError{fmt.Errorf("%s is an input: it takes work from outside, and no messages", c.Labels[deploy.LabelComponent]), remedy}
 }
 
+// logsOf says where to find what a component writes.
+func logsOf(component string, local bool) string {
+	if local {
+		return "what `ww up` writes"
+	}
+	return "`ww compose logs " + component + "`"
+}
+
 // printAnswer shows an answer as it comes: pieces without line breaks between
 // them, and the whole only where there were no pieces.
 func (t *tool) printAnswer(rep reply) error {
 	switch {
 	case rep.Error != "":
 		t.streamed = ""
-		return &answerError{rep.Component + " failed: " + rep.Error, "`ww compose logs " + rep.Component + "` tells more"}
+		return &answerError{rep.Component + " failed: " + rep.Error, logsOf(rep.Component, t.local) + " tells more"}
 	case rep.Chunk != nil:
 		text := plainText(rep.Chunk)
 		t.streamed += text

@@ -21,17 +21,18 @@ type DownRequest struct {
 	Report   func(Progress)
 	// Drain waits until nothing waits on the bus, and tells how it gets on.
 	// Needed where Options.Drain is set; its failure is none of Down.
-	Drain func(ctx context.Context, tell func(string)) error
+	Drain  func(ctx context.Context, tell func(string)) error
+	Border Border
 }
 
 // Down stops and removes a project. What is gone already is no error. It goes
 // as far as it can: what depends on a step that failed stays, the rest goes.
 func Down(ctx context.Context, d Driver, req DownRequest) (plan.Plan, error) {
 	p := plan.Down(req.Have, req.Options)
-	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Report: req.Report, Grace: req.Grace})
+	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Report: req.Report, Grace: req.Grace, Border: req.Border})
 	e.project, e.drain = req.Project, req.Drain
 	e.volumes, e.carryOn = req.Options.Volumes, true
-	err := e.run(ctx, p)
+	err := e.run(ctx, req.Border.join(p))
 	var ee *EngineError
 	if errors.As(err, &ee) && ee.Kind == Conflict && ee.Remedy == "" {
 		ee.Remedy = "something that isn't part of the project uses it: `docker network inspect` and `docker ps -a` tell what"

@@ -53,6 +53,7 @@ type executor struct {
 	memory   int64                        // of a build's steps
 	renew    bool                         // a replaced container's anonymous volumes go with it
 	drain    func(context.Context, func(string)) error
+	border   Border
 
 	watch     *watcher
 	addresses *addresses
@@ -130,11 +131,14 @@ func (e *executor) run(ctx context.Context, p plan.Plan) error {
 
 // waits tells whether a step makes no call that changes something.
 func waits(s plan.Step) bool {
-	return s.Op == plan.Ready || s.Op == plan.Completed || s.Op == plan.Drain
+	return s.Op == plan.Ready || s.Op == plan.Completed || s.Op == plan.Drain || s.Op == plan.Await
 }
 
 // step does one step and tells of it.
 func (e *executor) step(ctx context.Context, s plan.Step) error {
+	if s.Op == plan.Await { // whoever does it tells
+		return e.border.Await(ctx, s.Name)
+	}
 	begin := time.Now()
 	e.report(Progress{Step: s, Status: Running})
 	err := e.do(ctx, s)

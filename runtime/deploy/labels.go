@@ -36,6 +36,8 @@ const (
 	LabelType = "dev.woodwork.type"
 	// LabelPhase holds the phase in which a service comes up.
 	LabelPhase = "dev.woodwork.phase"
+	// LabelDeployment names the deployment that a component belongs to.
+	LabelDeployment = "dev.woodwork.deployment"
 	// LabelRoutes lists the receivers of a component's results, with commas.
 	LabelRoutes = "dev.woodwork.routes"
 )

@@ -27,6 +27,7 @@ type UpRequest struct {
 	// Confirm is asked whether volumes may be made anew, which loses what they
 	// hold. Without it, or where it says no, they stay as they are.
 	Confirm func([]plan.Volume) (bool, error)
+	Border  Border
 }
 
 // DefaultTimeout is how long a component may take to get ready.
@@ -80,8 +81,11 @@ func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 		}
 	}
 	res.Plan = p
-	if err != nil || p.Empty() {
+	if err != nil {
 		return res, err
+	}
+	if p = req.Border.join(p); p.Empty() {
+		return res, nil
 	}
 	e.labels = serviceLabels(want, have.Images, req.EnvFiles)
 	e.peers = firstContainers(have)
@@ -99,7 +103,7 @@ func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 func newExecutor(d Driver, req UpRequest) *executor {
 	e := &executor{
 		driver: d, project: req.Project, digests: req.Digests, parallel: req.Parallel, report: req.Report, grace: req.Grace,
-		timeout: req.Timeout, renew: req.Options.RenewAnonVolumes, memory: req.BuildMemory, ids: map[int]string{},
+		timeout: req.Timeout, border: req.Border, renew: req.Options.RenewAnonVolumes, memory: req.BuildMemory, ids: map[int]string{},
 		moved: map[string]string{}, replaced: map[string]bool{}, retired: map[string]bool{}, served: map[string]bool{}, unpaused: map[string]bool{},
 	}
 	if e.parallel == 0 {

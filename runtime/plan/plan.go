@@ -68,6 +68,7 @@ const (
 	Unpause       Op = "unpause"
 	Ready         Op = "wait until ready"
 	Completed     Op = "wait until completed"
+	Await         Op = "wait for others" // for Name, which another part of the system brings or ends
 	Stop          Op = "stop"
 	Kill          Op = "kill"
 	Remove        Op = "remove"

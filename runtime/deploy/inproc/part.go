@@ -56,11 +56,16 @@ func newPart(s *System, c *Component) (*part, error) {
 // instances that it begins with are ready.
 func (p *part) start(ctx, live context.Context) error {
 	for _, d := range p.DependsOn {
-		if dep := p.system.byName[d]; dep != nil {
+		switch dep := p.system.byName[d]; {
+		case dep != nil:
 			select {
 			case <-dep.told:
 			case <-ctx.Done():
 				return ctx.Err()
+			}
+		case p.system.Elsewhere != nil:
+			if err := p.system.Elsewhere.Ready(ctx, d); err != nil {
+				return err
 			}
 		}
 	}
@@ -187,13 +192,19 @@ func (p *part) release(i *instance, group *process.Group) {
 	p.err = errors.Join(p.err, err)
 }
 
-// stop ends the component once those that depend on it have ended.
-func (p *part) stop(dependents []*part) {
+// stop ends the component once those that depend on it have ended. Where ctx is
+// done it doesn't wait for those elsewhere.
+func (p *part) stop(ctx context.Context, dependents []*part) {
 	for _, d := range dependents {
 		select {
 		case <-d.begun:
 			<-d.ended
 		default: // it was never started
+		}
+	}
+	for _, d := range p.Dependents {
+		if p.system.Elsewhere != nil {
+			_ = p.system.Elsewhere.Ended(ctx, d)
 		}
 	}
 	select {

@@ -31,6 +31,7 @@ import (
 type Component struct {
 	Config     component.Config
 	DependsOn  []string      // components that are ready before it starts
+	Dependents []string      // components elsewhere that have ended before it stops
 	Ingress    bool          // it takes work from outside: the last to start, the first to stop
 	Addr       string        // where it serves its own HTTP, for those that have a port; any free port of 127.0.0.1 if empty
 	Grace      time.Duration // for stopping; the host's default if 0
@@ -65,11 +66,26 @@ type Options struct {
 	Stdout io.Writer
 	Stdin  io.Reader
 
+	// Elsewhere knows of the components of the same system that don't run in this
+	// process. Without it, nobody waits for them.
+	Elsewhere Elsewhere
+	// Drained lists components elsewhere for which the bus has to be empty in the
+	// end as well.
+	Drained []string
+
 	Ready  time.Duration         // that one component may take to get ready
 	Drain  time.Duration         // that the bus may take to empty at the end
 	Report func(deploy.Progress) // is told of each step; called from several goroutines
 
 	ScaleEvery time.Duration // how often the load is looked at; DefaultScaleEvery if 0
+}
+
+// Elsewhere is what of a system runs outside of this process.
+type Elsewhere interface {
+	// Ready waits until a component is ready, Ended until it runs no more. The
+	// error is ctx's.
+	Ready(ctx context.Context, component string) error
+	Ended(ctx context.Context, component string) error
 }
 
 // System is a system that runs.
@@ -85,14 +101,32 @@ type System struct {
 	failing sync.Once
 	failed  chan struct{} // closed when the system can't go on
 	err     error
-	live    context.CancelFunc // ends what belongs to the system as a whole
+	live    context.Context    // of what belongs to the system as a whole
+	end     context.CancelFunc // ends that
 	unscale func()             // ends the scaling, and waits for that
 }
 
-// Start brings a system up and returns when all of it is ready. Ports are opened
-// before anything else, so that one that is taken has nothing started. When it
-// fails, or ctx is done, what was started is stopped again.
+// Start brings a system up and returns when all of it is ready. When it fails, or
+// ctx is done, what was started is stopped again.
 func Start(ctx context.Context, o Options) (*System, error) {
+	s, err := New(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Start(ctx); err != nil {
+		// What failed is told; the end must not be held up by it.
+		_, stop := s.Stop(context.WithoutCancel(ctx))
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, errors.Join(err, stop)
+	}
+	return s, nil
+}
+
+// New makes a system. Its ports are opened before anything else, so that one that
+// is taken has nothing started. Stop ends it, whether it was started or not.
+func New(ctx context.Context, o Options) (*System, error) {
 	if o.Report == nil {
 		o.Report = func(deploy.Progress) {}
 	}
@@ -117,19 +151,13 @@ func Start(ctx context.Context, o Options) (*System, error) {
 		}
 		s.servers = append(s.servers, srv)
 	}
-	live, end := context.WithCancel(context.WithoutCancel(ctx))
-	s.live = end
-	if err := s.begin(ctx, live); err != nil {
-		// What failed is told; the end must not be held up by it.
-		_, stop := s.Stop(context.WithoutCancel(ctx))
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return nil, errors.Join(err, stop)
-	}
-	s.unscale = s.autoscale(live)
+	s.live, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }
+
+// Bus is the system's bus, which is opened where that hasn't been done yet.
+// Closing what it gives closes nothing.
+func (s *System) Bus(ctx context.Context) (bus.Bus, registry.Registry, error) { return s.bus.lend(ctx) }
 
 func (s *System) closeListeners() error {
 	var errs []error
@@ -142,11 +170,11 @@ func (s *System) closeListeners() error {
 	return errors.Join(errs...)
 }
 
-// begin starts the bus, then everything at once: each part waits for those that
-// it depends on.
-func (s *System) begin(ctx, live context.Context) error {
+// Start begins with the bus, then everything at once: each part waits for those
+// that it depends on. When it fails, what it has started goes on.
+func (s *System) Start(ctx context.Context) error {
 	for _, srv := range s.servers {
-		srv.serve(live)
+		srv.serve(s.live)
 	}
 	err := s.step(ctx, plan.Step{Op: plan.Ready, Service: "message-bus", Name: "message-bus"}, func(report func(string)) error {
 		return s.bus.await(ctx, s.Log, report)
@@ -161,7 +189,7 @@ func (s *System) begin(ctx, live context.Context) error {
 	var first error
 	for _, p := range s.parts {
 		wg.Go(func() {
-			if err := p.start(ctx, live); err != nil {
+			if err := p.start(ctx, s.live); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				if first == nil && ctx.Err() == nil {
@@ -173,7 +201,10 @@ func (s *System) begin(ctx, live context.Context) error {
 	}
 	wg.Wait()
 	if first == nil {
-		return context.Cause(ctx)
+		first = context.Cause(ctx)
+	}
+	if first == nil {
+		s.unscale = s.autoscale(s.live)
 	}
 	return first
 }
@@ -237,49 +268,74 @@ type Summary struct {
 // Where ctx is done it doesn't wait for the bus to empty.
 func (s *System) Stop(ctx context.Context) (Summary, error) {
 	var sum Summary
-	var errs []error
+	err := s.StopIntake(ctx)
+	sum.Left = s.DrainBus(ctx)
+	var stop error
+	sum.Forced, stop = s.StopComponents(ctx)
+	return sum, errors.Join(err, stop, s.Close())
+}
+
+// StopIntake is the first part of Stop: nothing is accepted from outside any
+// more, and what is under way is answered.
+func (s *System) StopIntake(ctx context.Context) error {
 	for _, srv := range s.servers {
 		srv.refuse()
 	}
 	s.unscale()
-	stop := func(want func(*part) bool) {
-		var wg sync.WaitGroup
-		for _, p := range s.parts {
-			if want(p) {
-				wg.Go(func() { p.stop(slices.DeleteFunc(s.dependents(p), func(d *part) bool { return !want(d) })) })
-			}
-		}
-		wg.Wait()
-	}
-	stop(func(p *part) bool { return p.Ingress })
+	s.stopParts(ctx, func(p *part) bool { return p.Ingress })
+	var errs []error
 	for _, srv := range s.servers {
 		errs = append(errs, srv.drain(ctx))
 	}
-	sum.Left = s.drain(ctx)
-	stop(func(p *part) bool { return !p.Ingress })
+	return errors.Join(errs...)
+}
+
+// StopComponents is the third part of Stop. It tells which components didn't end
+// in time.
+func (s *System) StopComponents(ctx context.Context) (forced []string, err error) {
+	s.stopParts(ctx, func(p *part) bool { return !p.Ingress })
+	var errs []error
 	for _, p := range s.parts {
 		if err := p.result(); err != nil {
-			sum.Forced = append(sum.Forced, p.Config.Name)
+			forced = append(forced, p.Config.Name)
 			errs = append(errs, err)
 		}
 	}
+	return forced, errors.Join(errs...)
+}
+
+// Close is the last part of Stop: it closes the bus.
+func (s *System) Close() error {
 	for _, srv := range s.servers {
 		srv.close()
 	}
-	errs = append(errs, s.bus.close())
-	s.live()
+	err := s.bus.close()
+	s.end()
 	s.keeper.Close()
-	return sum, errors.Join(errs...)
+	return err
 }
 
-// drain waits until nothing waits for the system's components any more.
-func (s *System) drain(ctx context.Context) map[string]int64 {
+func (s *System) stopParts(ctx context.Context, want func(*part) bool) {
+	var wg sync.WaitGroup
+	for _, p := range s.parts {
+		if want(p) {
+			wg.Go(func() {
+				p.stop(ctx, slices.DeleteFunc(s.dependents(p), func(d *part) bool { return !want(d) }))
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// DrainBus is the second part of Stop: it waits until nothing waits for the
+// system's components any more, and tells what is left.
+func (s *System) DrainBus(ctx context.Context) map[string]int64 {
 	b := s.bus.now()
 	if b == nil || s.Drain <= 0 || len(s.parts) == 0 {
 		return nil
 	}
 	b.StopAccepting()
-	var names []string
+	names := slices.Clone(s.Drained)
 	for _, p := range s.parts {
 		names = append(names, p.Config.Name)
 	}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"woodwork.dev/ww/compose"
+	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/deploy"
+)
+
+// nearby finds the process of this folder that runs the project which the command
+// line means; nil where there is none, or where an engine is named.
+func (t *tool) nearby(ctx context.Context, c *cli.Context) *notice {
+	if inherited(c, "host") != "" || inherited(c, "context") != "" {
+		return nil
+	}
+	req := t.request(c)
+	name, err := compose.Name(ctx, req)
+	if err != nil {
+		return nil // whoever looks for containers says so
+	}
+	found, _ := filepath.Glob(filepath.Join(compose.ProjectDir(req), compose.Folder, runFolder, name+".*.json"))
+	for _, file := range found {
+		if n := readNotice(file); n != nil && n.Project == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// readNotice reads what a process says of itself. Where that has died, its files
+// are removed, and it is nil.
+func readNotice(file string) *notice {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	var n notice
+	if err := json.Unmarshal(text, &n); err != nil {
+		return nil
+	}
+	conn, err := net.DialTimeout("unix", n.Socket, time.Second)
+	if err == nil {
+		_ = conn.Close()
+		return &n
+	}
+	if stale(err) {
+		_ = os.Remove(n.Socket)
+		_ = os.Remove(file)
+	}
+	return nil
+}
+
+// throughProcess is the bus of a system that runs in a process.
+func (t *tool) throughProcess(n *notice) *remote {
+	r := &remote{
+		name: fmt.Sprintf("`ww up` (process %d)", n.PID), hard: t.cleanup(), local: true, deployments: map[string]string{},
+		note: func(s string) { fmt.Fprintln(t.err, "note:", harmless(s)) },
+		run:  n.order,
+	}
+	for _, c := range n.Components {
+		r.deployments[c.Name] = c.Deployment
+	}
+	t.local = true
+	return r
+}
+
+// order has the process do what stdin says.
+func (n *notice) order(ctx context.Context, stdin io.Reader, stdout, _ io.Writer) (int, error) {
+	gone := &cutError{&answerError{fmt.Sprintf("process %d, which runs %s, has ended", n.PID, n.Project), remedyLocal}}
+	conn, err := net.Dial("unix", n.Socket)
+	if err != nil {
+		return 0, gone
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	go func() { // ends with stdin, or with the connection
+		_, _ = io.Copy(conn, stdin)
+		_ = conn.(*net.UnixConn).CloseWrite()
+	}()
+	sc := bufio.NewScanner(conn)
+	sc.Buffer(nil, 3*bus.MaxMessageBytes)
+	for sc.Scan() {
+		if sc.Text() == orderDone {
+			return 0, nil
+		}
+		if _, err := stdout.Write(append(sc.Bytes(), '\n')); err != nil {
+			return 0, nil // whoever reads has heard enough
+		}
+	}
+	if ctx.Err() != nil {
+		return 0, nil
+	}
+	return 0, gone
+}
+
+const remedyLocal = "`ww up` starts it again; what it wrote last says why it ended"
+
+// takes says why a component can't be sent to.
+func (n *notice) takes(target string) error {
+	var names []string
+	for _, c := range n.Components {
+		if c.Kind == "container" {
+			continue
+		}
+		names = append(names, c.Name)
+		if c.Name != target {
+			continue
+		}
+		if c.Kind != "input" {
+			return nil
+		}
+		remedy := "it hands nothing on"
+		if len(c.Routes) > 0 {
+			remedy = "send to what it hands on to: " + strings.Join(c.Routes, ", ")
+		}
+		if c.Address != "" {
+			remedy += fmt.Sprintf("; or `curl -d '{\"value\": \"…\"}' %s`", c.Address)
+		}
+		return &usageError{fmt.Errorf("%s is an input: it takes work from outside, and no messages", target), remedy}
+	}
+	slices.Sort(names)
+	return &usageError{fmt.Errorf("there is no component %q in %s", target, n.Project), suggestion(target, names, "there are: "+strings.Join(names, ", "))}
+}
+
+// inputs lists what gets input.
+func (n *notice) inputs() []string {
+	var targets []string
+	for _, c := range n.Components {
+		if c.Kind == "input" {
+			targets = append(targets, c.Routes...)
+		}
+	}
+	return targets
+}
+
+// notHere adds to the error of an engine that isn't there that no process of this
+// folder runs the system either.
+func notHere(err error) error {
+	var engine *deploy.EngineError
+	if errors.As(err, &engine) && engine.Kind == deploy.Unreachable {
+		return fmt.Errorf("no `ww up` runs in this folder, and for containers: %w", err)
+	}
+	return err
+}
