@@ -94,8 +94,12 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 		return nil, err
 	}
 	l.Name = name
-	if err := l.read(req, opts.ConfigPaths, name); err != nil || req.Here || l.Diagnostics.HasErrors() {
+	if err := l.read(req, opts.ConfigPaths, name); err != nil || req.Here {
 		return l, err
+	}
+	if l.Diagnostics.HasErrors() {
+		l.Diagnostics = append(l.Diagnostics, l.explain(ctx, nil)...)
+		return l, nil
 	}
 	var unset unsetVariables
 	// As docker compose does before it computes hashes.

@@ -3,8 +3,6 @@ package compose
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,10 +13,12 @@ import (
 // nothing, and checks of nothing.
 func (m *mistakes) references() {
 	declared := map[string][]string{}
-	m.declare(declared, m.sources)
 	for _, s := range m.sources {
-		if s.value["include"] != nil {
-			m.include(declared, s)
+		if s.bases != nil {
+			continue
+		}
+		for _, section := range sections {
+			declared[section] = append(declared[section], slices.Collect(maps.Keys(mapping(s.value, section)))...)
 		}
 	}
 	if m.partial {
@@ -27,24 +27,27 @@ func (m *mistakes) references() {
 	declared["networks"] = append(declared["networks"], "default")
 	whole := map[string]bool{}
 	for _, s := range m.sources {
+		if s.bases != nil {
+			continue
+		}
 		for name, svc := range mapping(s.value, "services") {
 			keys, _ := svc.(map[string]any)
 			for _, key := range []string{"image", "build", "provider", "extends"} {
-				whole[name] = whole[name] || keys[key] != nil || m.wrong[path("services", name, key)]
+				whole[name] = whole[name] || keys[key] != nil || m.isWrong(s, []string{"services", name, key})
 			}
 		}
 	}
 	for _, s := range m.sources {
-		if filepath.Ext(s.name) == ".ww" {
+		if generated(s) {
 			continue
 		}
 		services := mapping(s.value, "services")
 		for _, name := range slices.Sorted(maps.Keys(services)) {
 			svc, ok := services[name].(map[string]any)
-			if !ok {
+			if !ok || !s.counts([]string{"services", name}) {
 				continue
 			}
-			if !whole[name] && !m.misspelt(name) {
+			if s.bases == nil && !whole[name] && !m.misspelt(name) {
 				m.add(s, "missing-key", []string{"services", name}, true, "add `image: …` or `build: …`", "service %q has neither an image nor a build", name)
 				whole[name] = true
 			}
@@ -84,46 +87,6 @@ func (m *mistakes) undeclared(s *source, service string, r reference, known []st
 		verb = "depends on"
 	}
 	m.add(s, "unknown-reference", append([]string{"services", service}, r.at...), false, remedy, "service %q %s undefined %s %q", service, verb, kind, r.name)
-}
-
-func (m *mistakes) declare(declared map[string][]string, sources []*source) {
-	for _, s := range sources {
-		for _, section := range sections {
-			declared[section] = append(declared[section], slices.Collect(maps.Keys(mapping(s.value, section)))...)
-		}
-	}
-}
-
-// include adds what included files declare. Where one can't be read here, as
-// with one from elsewhere, nothing is known to be missing.
-func (m *mistakes) include(declared map[string][]string, s *source) {
-	items, _ := s.value["include"].([]any)
-	for _, item := range items {
-		if o, ok := item.(map[string]any); ok {
-			item = o["path"]
-		}
-		if one, ok := item.(string); ok {
-			item = []any{one}
-		}
-		paths, _ := item.([]any)
-		m.partial = m.partial || len(paths) == 0
-		for _, p := range paths {
-			name, _ := p.(string)
-			if !filepath.IsAbs(name) {
-				name = filepath.Join(m.l.Dir, name)
-			}
-			content, err := os.ReadFile(name)
-			var in *source
-			if err == nil {
-				in, err = readSource(name, content)
-			}
-			if err != nil || in.value["include"] != nil {
-				m.partial = true
-				continue
-			}
-			m.declare(declared, []*source{in})
-		}
-	}
 }
 
 // reference is a name in a service of something that is declared elsewhere.

@@ -116,9 +116,13 @@ func disabled(l *compose.Loaded, r *running) []plan.Container {
 }
 
 // file is what the command line's files say, where there are any that can be
-// read: going down doesn't depend on that.
+// read: going down doesn't depend on that. As with docker compose, a name without
+// -f means a project of its own: a file that happens to be here has no say in it.
 func (t *tool) file(c *cli.Context) *compose.Loaded {
 	req := t.request(c)
+	if req.Name != "" && len(req.Files) == 0 {
+		return nil
+	}
 	req.Running = true
 	l, err := compose.Load(c.Context, req)
 	if err != nil || l.Project == nil {

@@ -58,7 +58,7 @@ func (t *tool) upRequest(c *cli.Context, d *dockerx.Engine) (*compose.Loaded, de
 	if len(l.Project.Services) == 0 {
 		return nil, req, &configError{errors.New("there is nothing to run: the system has no components"), "declare some; `ww compose export` shows what is there"}
 	}
-	if err := checkKeys(c.Context, l, d); err != nil {
+	if err := t.checkKeys(c.Context, l, d); err != nil {
 		return nil, req, err
 	}
 	req = deploy.UpRequest{
