@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	interp "github.com/compose-spec/compose-go/v2/interpolation"
 	"github.com/compose-spec/compose-go/v2/loader"
@@ -49,6 +51,7 @@ func (l *Loaded) explain(ctx context.Context, err error) syntax.Diagnostics {
 			continue
 		}
 		m.schema(s)
+		m.files(s)
 		m.each(s)
 	}
 	m.references()
@@ -145,6 +148,11 @@ func (m *mistakes) notYAML(s *source, f types.ConfigFile) syntax.Diagnostic {
 		line++ // the parser counts lines from 0, the scanner from 1
 	}
 	d.Span = s.spanAt(line, max(column, 1), "")
+	if body := bytes.TrimRight(s.content, " \t\r\n"); len(body) > 0 && d.Span.Start.Offset >= len(body) {
+		from := bytes.LastIndexByte(body, '\n') + 1
+		d.Span = s.spanAt(bytes.Count(body, []byte("\n"))+1, utf8.RuneCount(body[from:]), "")
+		d.Message, d.Remedy = "the file ends in the middle of something: "+d.Message, "a [, a { or a quote isn't closed, or a value is missing"
+	}
 	return d
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
+	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"woodwork.dev/ww/syntax"
@@ -192,6 +193,39 @@ func (s *source) abs(name string) string {
 		return filepath.Clean(name)
 	}
 	return filepath.Join(s.dir, name)
+}
+
+// files reports the files of variables and labels that services name and that
+// aren't there.
+func (m *mistakes) files(s *source) {
+	details := m.l.details
+	if loader.ToOptions(&details, m.l.options).SkipResolveEnvironment {
+		return // they aren't needed
+	}
+	services := mapping(s.value, "services")
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		service, _ := services[name].(map[string]any)
+		for _, key := range []string{"env_file", "label_file"} {
+			at := []string{"services", name, key}
+			list, isList := service[key].([]any)
+			if one, ok := service[key].(string); ok {
+				list = []any{one}
+			}
+			for i, item := range list {
+				to := at
+				if isList {
+					to = append(slices.Clone(at), index(i))
+				}
+				if o, ok := item.(map[string]any); ok && o["required"] != false {
+					item, to = o["path"], append(to, "path")
+				}
+				file, ok := item.(string)
+				if ok && s.counts(at) && !isFile(s.abs(file)) {
+					m.unreadable(s, to, file, s.abs(file), "read", os.ErrNotExist)
+				}
+			}
+		}
+	}
 }
 
 // unreadable reports a file that is named and can't be read, with one beside it

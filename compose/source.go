@@ -138,7 +138,7 @@ func (s *source) mapping(n *yaml.Node, at []string) any {
 
 // notText are the kinds of keys that YAML has and Compose doesn't.
 var notText = map[string]string{
-	"!!bool": "true or false", "!!int": "a number", "!!float": "a number", "!!null": "empty", "!!timestamp": "a date",
+	"!!bool": "a boolean", "!!int": "a number", "!!float": "a number", "!!null": "empty", "!!timestamp": "a date",
 }
 
 func orEmpty(key string) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,9 @@ func keys(ctx context.Context, l *compose.Loaded, d *dockerx.Engine) (syntax.Dia
 	for _, r := range once(ignored) {
 		add(r, syntax.Warning, ignoredKey, r.String(), "")
 	}
+	slices.SortStableFunc(ds, func(a, b syntax.Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.Span.File, b.Span.File), cmp.Compare(a.Span.Start.Offset, b.Span.Start.Offset))
+	})
 	return ds, nil
 }
 
