@@ -30,12 +30,13 @@ type mistakes struct {
 	sources []*source
 	partial bool            // there is more that wasn't read: what isn't declared may be declared there
 	wrong   map[string]bool // files and paths to what something is wrong with already, and all around it
+	whole   map[string]bool // those of wrong where it is the whole value
 	found   []mistake
 	from    map[extended]extended // what services extend
 }
 
 func (l *Loaded) mistakes(ctx context.Context) *mistakes {
-	return &mistakes{l: l, ctx: ctx, wrong: map[string]bool{}, from: map[extended]extended{}}
+	return &mistakes{l: l, ctx: ctx, wrong: map[string]bool{}, whole: map[string]bool{}, from: map[extended]extended{}}
 }
 
 // explain gives the mistakes of the compose files that failed to load with err.
@@ -55,6 +56,8 @@ func (l *Loaded) explain(ctx context.Context, err error) syntax.Diagnostics {
 		m.each(s)
 	}
 	m.references()
+	m.cycles()
+	m.empty()
 	if err != nil && len(m.found) == 0 {
 		return m.placed(err)
 	}
@@ -68,6 +71,7 @@ func (m *mistakes) add(s *source, code string, steps []string, key bool, remedy,
 		Diagnostic: syntax.Diagnostic{Severity: syntax.Error, Code: code, Span: at, Message: fmt.Sprintf(format, args...), Remedy: remedy},
 		borrowed:   own.Start.Offset > at.Start.Offset,
 	})
+	m.whole[m.key(s, steps)] = true
 	for n := range steps {
 		m.wrong[m.key(s, steps[:n+1])] = true
 	}
@@ -119,6 +123,8 @@ func (m *mistakes) sorted() syntax.Diagnostics {
 var (
 	yamlPlace  = regexp.MustCompile(`line (\d+)(?:, column (\d+))?`)
 	yamlString = regexp.MustCompile(`while scanning a quoted scalar at line (\d+), column (\d+): .*`)
+	yamlOffset = regexp.MustCompile(`offset (\d+): (.*)`)
+	yamlAnchor = regexp.MustCompile(`unknown anchor '([^']*)'`)
 	yamlWords  = regexp.MustCompile(`(?s).*(?:line \d+(?:, column \d+)?|yaml): `)
 )
 
@@ -138,6 +144,14 @@ func (m *mistakes) notYAML(s *source, f types.ConfigFile) syntax.Diagnostic {
 		d.Message = yamlWords.ReplaceAllString(text, "")
 		d.Remedy = "see how the lines around it are indented (with spaces, not tabs); a value with ': ' or ' #' in it needs quotes"
 	}
+	if at := yamlOffset.FindStringSubmatch(text); place == nil && at != nil {
+		off, _ := strconv.Atoi(at[1])
+		off = min(off, len(s.content))
+		from := bytes.LastIndexByte(s.content[:off], '\n') + 1
+		d.Span = s.spanAt(bytes.Count(s.content[:off], []byte("\n"))+1, utf8.RuneCount(s.content[from:off])+1, "")
+		d.Message, d.Remedy = at[2], "a compose file is text in UTF-8"
+		return d
+	}
 	if place == nil {
 		d.Message = text
 		return d
@@ -148,6 +162,12 @@ func (m *mistakes) notYAML(s *source, f types.ConfigFile) syntax.Diagnostic {
 		line++ // the parser counts lines from 0, the scanner from 1
 	}
 	d.Span = s.spanAt(line, max(column, 1), "")
+	if off := d.Span.Start.Offset; off < len(s.content) && s.content[off] == '\t' {
+		d.Message, d.Remedy = "a tab can't stand here: "+d.Message, "indent with spaces: YAML takes no tabs for it"
+	}
+	if anchor := yamlAnchor.FindStringSubmatch(text); anchor != nil {
+		d.Remedy = fmt.Sprintf("define it above, where its value is first given: &%s", anchor[1])
+	}
 	if body := bytes.TrimRight(s.content, " \t\r\n"); len(body) > 0 && d.Span.Start.Offset >= len(body) {
 		from := bytes.LastIndexByte(body, '\n') + 1
 		d.Span = s.spanAt(bytes.Count(body, []byte("\n"))+1, utf8.RuneCount(body[from:]), "")
@@ -259,7 +279,15 @@ var sections = []string{"services", "networks", "volumes", "secrets", "configs",
 
 func (m *mistakes) try(s *source, at []string, v any) {
 	list, isList := v.([]any)
-	if known := m.isWrong(s, at); known && !isList || !known && m.alone(s, at, v) == nil {
+	known := m.isWrong(s, at)
+	if m.whole[m.key(s, at)] || !known && m.alone(s, at, v) == nil {
+		return
+	}
+	if known && !isList {
+		// What is left without what is known may have a mistake of its own.
+		if err := m.alone(s, at, m.without(s, at, v)); err != nil && !strings.Contains(err.Error(), "missing propert") {
+			m.add(s, "wrong-value", at, true, "", "%s: %s", strings.Join(at, "."), why(err))
+		}
 		return
 	}
 	for i, item := range list {
@@ -274,6 +302,22 @@ func (m *mistakes) try(s *source, at []string, v any) {
 	if !m.isWrong(s, at) {
 		m.add(s, "wrong-value", at, false, "", "%s: %s", strings.Join(at, "."), why(m.alone(s, at, v)))
 	}
+}
+
+// without is a mapping without the values that are wrong.
+func (m *mistakes) without(s *source, at []string, v any) any {
+	all, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	out := map[string]any{}
+	for key, val := range all {
+		to := append(at[:len(at):len(at)], key)
+		if !m.whole[m.key(s, to)] {
+			out[key] = m.without(s, to, val)
+		}
+	}
+	return out
 }
 
 // where is how the loader begins an error of a value: with words that say

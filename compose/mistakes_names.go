@@ -47,7 +47,7 @@ func (m *mistakes) references() {
 			if !ok || !s.counts([]string{"services", name}) {
 				continue
 			}
-			if s.bases == nil && !whole[name] && !m.misspelt(name) {
+			if s.bases == nil && !whole[name] && !s.torn[path("services", name)] && !m.misspelt(name) {
 				m.add(s, "missing-key", []string{"services", name}, true, "add `image: …` or `build: …`", "service %q has neither an image nor a build", name)
 				whole[name] = true
 			}
@@ -126,6 +126,11 @@ func refersTo(svc map[string]any) []reference {
 	}
 	build, _ := svc["build"].(map[string]any)
 	names(build["secrets"], func(name, at string) { add("secrets", name, "build", "secrets", at) })
+	names(svc["volumes_from"], func(name, at string) {
+		if name, _, _ = strings.Cut(name, ":"); name != "container" {
+			add("services", name, "volumes_from", at)
+		}
+	})
 	names(svc["links"], func(name, at string) {
 		name, _, _ = strings.Cut(name, ":")
 		add("services", name, "links", at)
@@ -161,4 +166,64 @@ func volumeOf(v any) string {
 func mapping(v map[string]any, key string) map[string]any {
 	m, _ := v[key].(map[string]any)
 	return m
+}
+
+// cycles reports services that depend on each other in a circle, each circle once.
+func (m *mistakes) cycles() {
+	needs := map[string][]string{}
+	from := map[string]*source{}
+	for _, s := range m.sources {
+		if s.bases != nil {
+			continue
+		}
+		for name, svc := range mapping(s.value, "services") {
+			keys, _ := svc.(map[string]any)
+			for _, r := range refersTo(keys) {
+				if r.at[0] == "depends_on" {
+					needs[name] = append(needs[name], r.name)
+					from[name] = s
+				}
+			}
+		}
+	}
+	done := map[string]bool{}
+	var chain []string
+	var visit func(name string)
+	visit = func(name string) {
+		if at := slices.Index(chain, name); at >= 0 {
+			first := chain[at]
+			m.add(from[first], "dependency-cycle", []string{"services", first, "depends_on"}, true, "take one of them out",
+				"dependency cycle detected: %s", strings.Join(append(slices.Clone(chain[at:]), name), " -> "))
+			for _, n := range chain[at:] {
+				done[n] = true
+			}
+			return
+		}
+		if done[name] {
+			return
+		}
+		chain = append(chain, name)
+		for _, on := range needs[name] {
+			visit(on)
+		}
+		chain = chain[:len(chain)-1]
+		done[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(needs)) {
+		visit(name)
+	}
+}
+
+// empty reports files that say nothing at all.
+func (m *mistakes) empty() {
+	for _, s := range m.sources {
+		if len(s.value) > 0 || len(s.wrong) > 0 || s.value == nil || generated(s) {
+			return
+		}
+	}
+	for _, s := range m.sources {
+		m.found = append(m.found, mistake{Diagnostic: syntax.Diagnostic{
+			Severity: syntax.Error, Code: "empty-file", Span: s.spanAt(1, 1, ""), Message: "the file is empty", Remedy: "it begins with `services:`, and has their names indented below",
+		}})
+	}
 }

@@ -24,6 +24,7 @@ type source struct {
 	nodes   map[string]written  // by path
 	value   map[string]any      // what the loader makes of it, of all its documents
 	wrong   []syntax.Diagnostic // what of its form the loader doesn't take
+	torn    map[string]bool     // paths to what lacks what it should have from another mapping
 	left    int                 // values that may still be read: aliases of aliases are many
 
 	file string        // the file, absolute; "-" is standard input
@@ -44,7 +45,7 @@ func path(steps ...string) string { return strings.Join(steps, "\x00") }
 
 // readSource parses a compose file. It fails where that is no YAML.
 func readSource(name string, content []byte) (*source, error) {
-	s := &source{name: name, content: content, nodes: map[string]written{}, value: map[string]any{}, left: mostValues}
+	s := &source{name: name, content: content, nodes: map[string]written{}, torn: map[string]bool{}, value: map[string]any{}, left: mostValues}
 	for dec := yaml.NewDecoder(bytes.NewReader(content)); ; {
 		var doc yaml.Node
 		if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
@@ -159,7 +160,14 @@ func (s *source) merge(out map[string]any, n *yaml.Node, at []string) {
 		}
 		return
 	}
-	if v, ok := s.read(n, at).(map[string]any); ok {
+	v, ok := s.read(n, at).(map[string]any)
+	switch {
+	case !ok && s.left >= 0 && n.Kind == yaml.ScalarNode:
+		s.torn[path(at...)] = true
+		s.wrong = append(s.wrong, syntax.Diagnostic{
+			Severity: syntax.Error, Code: "wrong-type", Span: s.span(n), Message: "`<<` takes a mapping, or a list of them", Remedy: "name one with an alias: `<<: *name`",
+		})
+	case ok:
 		for key, val := range v {
 			out[key] = val
 		}
