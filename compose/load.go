@@ -68,6 +68,7 @@ type Loaded struct {
 	// Unset are the variables that were interpolated and aren't set, sorted.
 	Unset []string
 
+	unmet   map[string]types.DependsOnConfig // dependencies on disabled services, which aren't required
 	details types.ConfigDetails
 	options []func(*loader.Options)
 }
@@ -115,7 +116,7 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 		unset.watch(o)
 		l.narrowCasts(o)
 	})
-	l.Project, err = loadFiles(ctx, l.details, l.parts(), l.plain(), l.options)
+	l.Project, l.unmet, err = loadFiles(ctx, l.details, l.parts(), l.plain(), l.options)
 	if err != nil {
 		if ctx.Err() == nil {
 			l.Diagnostics = append(l.Diagnostics, l.explain(ctx, err)...)
@@ -124,6 +125,9 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 			return l, nil
 		}
 		return l, tidy(err)
+	}
+	if explicit || l.Project.Name == "" { // only what is normalized has it
+		l.Project.Name = name
 	}
 	l.Project.ComposeFiles = l.Files
 	l.Unset = slices.DeleteFunc(unset.sorted(), l.hasDefault)

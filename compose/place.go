@@ -35,13 +35,17 @@ func (p *Places) Of(key string) (syntax.Span, bool) {
 	named = slices.Clone(named)
 	slices.Reverse(named)
 	var best syntax.Span
-	depth := 2
+	enough := 2
+	if !strings.HasPrefix(key, "services.") {
+		enough = 1
+	}
+	depth := enough
 	for _, s := range append(named, others...) {
 		if at, n := p.in(s, key, depth); n > depth {
 			best, depth = at, n
 		}
 	}
-	return best, depth > 2
+	return best, depth > enough
 }
 
 // First is how the first of the files is called in messages.
@@ -64,7 +68,7 @@ func (p *Places) in(s *source, key string, enough int) (best syntax.Span, depth 
 	section, rest, _ := strings.Cut(key, ".")
 	name := ""
 	for service := range mapping(s.value, section) {
-		if strings.HasPrefix(rest, service+".") && len(service) > len(name) {
+		if strings.HasPrefix(rest+".", service+".") && len(service) > len(name) {
 			name = service
 		}
 	}
