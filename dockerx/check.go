@@ -83,8 +83,9 @@ func checkProject(p *types.Project, on target) error {
 	if len(k.refusals) > 0 {
 		return unsupported("project "+p.Name, k.refusals)
 	}
-	if err := uniqueNames(p); err != nil {
-		return err
+	var value *valueError
+	if errors.As(uniqueNames(p), &value) {
+		k.refusals = append(k.refusals, Refusal{value.key, value.Error(), true})
 	}
 	names := p.ServiceNames()
 	standIns := peers{}
@@ -98,7 +99,6 @@ func checkProject(p *types.Project, on target) error {
 		}
 		spec := deploy.ContainerSpec{Service: s, Number: 1, Name: plan.ContainerName(p, s, 1)}
 		_, err := convert(p, spec, standIns, on.api)
-		var value *valueError
 		var refused Refusals
 		switch {
 		case errors.As(err, &refused):
