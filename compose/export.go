@@ -8,11 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/rogpeppe/go-internal/diff"
 	"gopkg.in/yaml.v3"
 
@@ -104,9 +106,10 @@ func (l *Loaded) export(ctx context.Context, opts ExportOptions) ([]byte, error)
 }
 
 func (l *Loaded) interpolated(opts ExportOptions) ([]byte, error) {
-	marshal := l.Project.MarshalYAML
+	p := l.whole()
+	marshal := p.MarshalYAML
 	if opts.JSON {
-		marshal = l.Project.MarshalJSON
+		marshal = p.MarshalJSON
 	}
 	doc, err := marshal()
 	if err != nil {
@@ -122,6 +125,24 @@ func (l *Loaded) interpolated(opts ExportOptions) ([]byte, error) {
 		doc = append(doc, '\n')
 	}
 	return doc, nil
+}
+
+// whole is the project with the dependencies that nothing comes of here, as the
+// file is read elsewhere with other profiles.
+func (l *Loaded) whole() *types.Project {
+	p := *l.Project
+	p.Services = maps.Clone(p.Services)
+	for name, deps := range l.unmet {
+		s, ok := p.Services[name]
+		if !ok {
+			continue
+		}
+		all := maps.Clone(deps)
+		maps.Copy(all, s.DependsOn)
+		s.DependsOn = all
+		p.Services[name] = s
+	}
+	return &p
 }
 
 // mergedFrom is the header of a file that was put together from others.

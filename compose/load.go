@@ -8,10 +8,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	interp "github.com/compose-spec/compose-go/v2/interpolation"
@@ -71,6 +69,7 @@ type Loaded struct {
 	// Unset are the variables that were interpolated and aren't set, sorted.
 	Unset []string
 
+	unmet   map[string]types.DependsOnConfig // dependencies on disabled services, which aren't required
 	details types.ConfigDetails
 	options []func(*loader.Options)
 }
@@ -97,8 +96,12 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 		return nil, err
 	}
 	l.Name = name
-	if err := l.read(req, opts.ConfigPaths, name); err != nil || req.Here || l.Diagnostics.HasErrors() {
+	if err := l.read(req, opts.ConfigPaths, name); err != nil || req.Here {
 		return l, err
+	}
+	if l.Diagnostics.HasErrors() {
+		l.Diagnostics = append(l.Diagnostics, l.explain(ctx, nil)...)
+		return l, nil
 	}
 	var unset unsetVariables
 	// As docker compose does before it computes hashes.
@@ -114,7 +117,7 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 		unset.watch(o)
 		l.narrowCasts(o)
 	})
-	l.Project, err = loadFiles(ctx, l.details, l.parts(), l.plain(), l.options)
+	l.Project, l.unmet, err = loadFiles(ctx, l.details, l.parts(), l.plain(), l.options)
 	if err != nil {
 		if ctx.Err() == nil {
 			l.Diagnostics = append(l.Diagnostics, l.explain(ctx, err)...)
@@ -123,6 +126,9 @@ func Load(ctx context.Context, req Request) (*Loaded, error) {
 			return l, nil
 		}
 		return l, tidy(err)
+	}
+	if explicit || l.Project.Name == "" { // only what is normalized has it
+		l.Project.Name = name
 	}
 	l.Project.ComposeFiles = l.Files
 	l.Unset = slices.DeleteFunc(unset.sorted(), l.hasDefault)
@@ -344,57 +350,11 @@ func (l *Loaded) narrowCasts(o *loader.Options) {
 	o.Interpolate.TypeCastMapping = casts
 }
 
-// hasDefault reports whether a variable stands in the files only with what
-// counts where it isn't set: nothing is missing then.
-func (l *Loaded) hasDefault(name string) bool {
-	other := regexp.MustCompile(`\$\{` + regexp.QuoteMeta(name) + `:?[-+]`)
-	bare := regexp.MustCompile(`\$(` + regexp.QuoteMeta(name) + `\b|\{` + regexp.QuoteMeta(name) + `(\}|:?\?))`)
-	found := false
-	for _, f := range l.details.ConfigFiles {
-		if bare.Match(f.Content) {
-			return false
-		}
-		found = found || other.Match(f.Content)
-	}
-	return found
-}
-
 // plain reports whether all of the project is what Generate writes by itself:
 // no compose file, and nothing in Compose's own words.
 func (l *Loaded) plain() bool {
 	return l.Generated != nil && len(l.details.ConfigFiles) == 1 &&
 		!slices.ContainsFunc(l.Model.Components, func(c *model.Component) bool { return c.Override != nil })
-}
-
-// unsetVariables notes every variable that is asked for and isn't set.
-type unsetVariables struct {
-	mu    sync.Mutex
-	names map[string]bool
-}
-
-func (u *unsetVariables) watch(o *loader.Options) {
-	if o.Interpolate == nil || o.Interpolate.LookupValue == nil {
-		return
-	}
-	lookup := o.Interpolate.LookupValue
-	o.Interpolate.LookupValue = func(key string) (string, bool) {
-		v, ok := lookup(key)
-		if !ok {
-			u.mu.Lock()
-			defer u.mu.Unlock()
-			if u.names == nil {
-				u.names = map[string]bool{}
-			}
-			u.names[key] = true
-		}
-		return v, ok
-	}
-}
-
-func (u *unsetVariables) sorted() []string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return slices.Sorted(maps.Keys(u.names))
 }
 
 // tidy gives compose-go's errors a form of one line.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,28 +27,36 @@ type mistakes struct {
 	ctx     context.Context
 	sources []*source
 	partial bool            // there is more that wasn't read: what isn't declared may be declared there
-	wrong   map[string]bool // paths to what something is wrong with already, and all around it
+	wrong   map[string]bool // files and paths to what something is wrong with already, and all around it
+	whole   map[string]bool // those of wrong where it is the whole value
 	found   []mistake
+	from    map[extended]extended // what services extend
+}
+
+func (l *Loaded) mistakes(ctx context.Context) *mistakes {
+	return &mistakes{l: l, ctx: ctx, wrong: map[string]bool{}, whole: map[string]bool{}, from: map[extended]extended{}}
 }
 
 // explain gives the mistakes of the compose files that failed to load with err.
-// Where it finds none of its own, it is err with the place that its words name.
+// Where it finds none of its own, it is err with the place that its words name. An
+// err of nil says that .ww files have mistakes of their own, and nothing is known of
+// what they declare.
 func (l *Loaded) explain(ctx context.Context, err error) syntax.Diagnostics {
-	m := &mistakes{l: l, ctx: ctx, wrong: map[string]bool{}}
+	m := l.mistakes(ctx)
+	m.partial = err == nil
 	m.read()
 	for _, s := range m.sources {
-		if s.value == nil || filepath.Ext(s.name) == ".ww" {
+		if s.value == nil || generated(s) {
 			continue
 		}
-		for _, d := range s.twice {
-			m.found = append(m.found, mistake{Diagnostic: d})
-		}
-		m.interpolate(s)
 		m.schema(s)
+		m.files(s)
 		m.each(s)
 	}
 	m.references()
-	if len(m.found) == 0 {
+	m.cycles()
+	m.empty()
+	if err != nil && len(m.found) == 0 {
 		return m.placed(err)
 	}
 	return m.sorted()
@@ -62,10 +69,20 @@ func (m *mistakes) add(s *source, code string, steps []string, key bool, remedy,
 		Diagnostic: syntax.Diagnostic{Severity: syntax.Error, Code: code, Span: at, Message: fmt.Sprintf(format, args...), Remedy: remedy},
 		borrowed:   own.Start.Offset > at.Start.Offset,
 	})
+	m.whole[m.key(s, steps)] = true
 	for n := range steps {
-		m.wrong[path(steps[:n+1]...)] = true
+		m.wrong[m.key(s, steps[:n+1])] = true
 	}
 }
+
+// key is what a path is noted under in wrong.
+func (m *mistakes) key(s *source, steps []string) string {
+	return path(append([]string{s.file}, steps...)...)
+}
+
+// isWrong tells whether something is wrong with a path already, or with a part of
+// what it leads to.
+func (m *mistakes) isWrong(s *source, steps []string) bool { return m.wrong[m.key(s, steps)] }
 
 // mistake is one of a service and the like, which may have it from another one
 // by an alias.
@@ -101,66 +118,11 @@ func (m *mistakes) sorted() syntax.Diagnostics {
 	return ds
 }
 
-// read parses the files. What is no YAML has the loader's words for it: its
-// parser tells more.
-func (m *mistakes) read() {
-	for _, f := range m.l.details.ConfigFiles {
-		name := display(f.Filename)
-		s, err := readSource(name, f.Content)
-		if err != nil {
-			m.partial = true
-			s = &source{name: name, content: f.Content}
-			if filepath.Ext(name) != ".ww" {
-				m.found = append(m.found, mistake{Diagnostic: m.notYAML(s, f)})
-			}
-		}
-		m.sources = append(m.sources, s)
-		if filepath.Ext(name) != ".ww" {
-			m.l.Sources[name] = f.Content
-		}
-	}
-}
-
-var (
-	yamlPlace  = regexp.MustCompile(`line (\d+)(?:, column (\d+))?`)
-	yamlString = regexp.MustCompile(`while scanning a quoted scalar at line (\d+), column (\d+): .*`)
-	yamlWords  = regexp.MustCompile(`(?s).*(?:line \d+(?:, column \d+)?|yaml): `)
-)
-
-// notYAML is the mistake of a file that can't be parsed.
-func (m *mistakes) notYAML(s *source, f types.ConfigFile) syntax.Diagnostic {
-	d := syntax.Diagnostic{Severity: syntax.Error, Code: "not-yaml", Span: syntax.Span{File: s.name}, Message: "it can't be read as YAML"}
-	_, err := m.load(f)
-	if err == nil {
-		return d
-	}
-	text := strings.TrimPrefix(err.Error(), "failed to parse "+f.Filename+": ")
-	var place []string
-	if place = yamlString.FindStringSubmatch(text); place != nil {
-		d.Message, d.Remedy = "a string has no end", "close it with the quote that it begins with"
-	} else if all := yamlPlace.FindAllStringSubmatch(text, -1); len(all) > 0 {
-		place = all[len(all)-1]
-		d.Message = yamlWords.ReplaceAllString(text, "")
-		d.Remedy = "see how the lines around it are indented (with spaces, not tabs); a value with ': ' or ' #' in it needs quotes"
-	}
-	if place == nil {
-		d.Message = text
-		return d
-	}
-	line, _ := strconv.Atoi(place[1])
-	column, _ := strconv.Atoi(place[2])
-	if strings.Contains(text, "while parsing") {
-		line++ // the parser counts lines from 0, the scanner from 1
-	}
-	d.Span = s.spanAt(line, max(column, 1), "")
-	return d
-}
-
 // load reads one file by itself as far as it goes with nothing else.
-func (m *mistakes) load(f types.ConfigFile) (*types.Project, error) {
+func (m *mistakes) load(s *source, f types.ConfigFile) (*types.Project, error) {
 	details := m.l.details
 	details.ConfigFiles = []types.ConfigFile{f}
-	details.Environment = maps.Clone(details.Environment)
+	details.WorkingDir, details.Environment = s.dir, maps.Clone(s.env)
 	options := append(slices.Clone(m.l.options), func(o *loader.Options) {
 		o.SetProjectName("x", true)
 		o.SkipInclude, o.SkipExtends, o.SkipConsistencyCheck = true, true, true
@@ -175,8 +137,10 @@ func (m *mistakes) load(f types.ConfigFile) (*types.Project, error) {
 
 // interpolate puts variables in, and reports what can't be.
 func (m *mistakes) interpolate(s *source) {
-	opts := loader.ToOptions(&m.l.details, m.l.options).Interpolate
-	if opts == nil {
+	details := m.l.details
+	details.Environment = s.env
+	opts := loader.ToOptions(&details, m.l.options).Interpolate
+	if opts == nil || s.value == nil {
 		return
 	}
 	var walk func(v any, at []string, pattern string) (out any, ok bool)
@@ -245,7 +209,7 @@ func (m *mistakes) each(s *source) {
 			}
 			for _, key := range slices.Sorted(maps.Keys(keys)) {
 				at := []string{section, name, key}
-				if section != "services" || key != "extends" {
+				if s.counts(at) && (section != "services" || key != "extends") {
 					m.try(s, at, keys[key])
 				}
 			}
@@ -257,21 +221,52 @@ var sections = []string{"services", "networks", "volumes", "secrets", "configs",
 
 func (m *mistakes) try(s *source, at []string, v any) {
 	list, isList := v.([]any)
-	if known := m.wrong[path(at...)]; known && !isList || !known && m.alone(at, v) == nil {
+	known := m.isWrong(s, at)
+	if m.whole[m.key(s, at)] || !known && m.alone(s, at, v) == nil {
+		return
+	}
+	if known && !isList {
+		// What is left without what is known may have a mistake of its own.
+		if err := m.alone(s, at, m.without(s, at, v)); err != nil && !strings.Contains(err.Error(), "missing propert") {
+			m.add(s, "wrong-value", at, true, "", "%s: %s", strings.Join(at, "."), why(err))
+		}
 		return
 	}
 	for i, item := range list {
 		to := append(at[:len(at):len(at)], index(i))
-		if m.wrong[path(to...)] {
+		if m.isWrong(s, to) {
 			continue
 		}
-		if err := m.alone(at, []any{item}); err != nil {
+		if err := m.alone(s, at, []any{item}); err != nil {
 			m.add(s, "wrong-value", to, false, "", "%s: %s", strings.Join(at, "."), why(err))
 		}
 	}
-	if !m.wrong[path(at...)] {
-		m.add(s, "wrong-value", at, false, "", "%s: %s", strings.Join(at, "."), why(m.alone(at, v)))
+	if !m.isWrong(s, at) {
+		m.add(s, "wrong-value", at, false, "", "%s: %s", strings.Join(at, "."), why(m.alone(s, at, v)))
 	}
+}
+
+// without is a value without what is wrong in it.
+func (m *mistakes) without(s *source, at []string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for key, val := range v {
+			if to := append(at[:len(at):len(at)], key); !m.whole[m.key(s, to)] {
+				out[key] = m.without(s, to, val)
+			}
+		}
+		return out
+	case []any:
+		var out []any
+		for i, val := range v {
+			if to := append(at[:len(at):len(at)], index(i)); !m.whole[m.key(s, to)] {
+				out = append(out, m.without(s, to, val))
+			}
+		}
+		return out
+	}
+	return v
 }
 
 // where is how the loader begins an error of a value: with words that say
@@ -288,9 +283,9 @@ func why(err error) string {
 
 // alone loads a project of one key. Its service has a name of its own: that in
 // the file may be part of what is wrong.
-func (m *mistakes) alone(at []string, v any) error {
+func (m *mistakes) alone(s *source, at []string, v any) error {
 	dict := map[string]any{at[0]: map[string]any{"x": map[string]any{at[2]: verbatim(v)}}}
-	_, err := m.load(types.ConfigFile{Filename: m.l.details.ConfigFiles[0].Filename, Config: dict})
+	_, err := m.load(s, types.ConfigFile{Filename: s.file, Config: dict})
 	return err
 }
 
@@ -334,7 +329,7 @@ func (m *mistakes) placed(err error) syntax.Diagnostics {
 		steps = []string{"services", match[1], "depends_on"}
 	}
 	for _, s := range slices.Backward(m.sources) {
-		if filepath.Ext(s.name) == ".ww" {
+		if generated(s) {
 			continue
 		}
 		if at, ok := s.at(steps, true); ok && len(steps) > 1 {

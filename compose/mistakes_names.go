@@ -3,8 +3,6 @@ package compose
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,10 +13,12 @@ import (
 // nothing, and checks of nothing.
 func (m *mistakes) references() {
 	declared := map[string][]string{}
-	m.declare(declared, m.sources)
 	for _, s := range m.sources {
-		if s.value["include"] != nil {
-			m.include(declared, s)
+		if s.bases != nil {
+			continue
+		}
+		for _, section := range sections {
+			declared[section] = append(declared[section], slices.Collect(maps.Keys(mapping(s.value, section)))...)
 		}
 	}
 	if m.partial {
@@ -27,24 +27,27 @@ func (m *mistakes) references() {
 	declared["networks"] = append(declared["networks"], "default")
 	whole := map[string]bool{}
 	for _, s := range m.sources {
+		if s.bases != nil {
+			continue
+		}
 		for name, svc := range mapping(s.value, "services") {
 			keys, _ := svc.(map[string]any)
 			for _, key := range []string{"image", "build", "provider", "extends"} {
-				whole[name] = whole[name] || keys[key] != nil || m.wrong[path("services", name, key)]
+				whole[name] = whole[name] || keys[key] != nil || m.isWrong(s, []string{"services", name, key})
 			}
 		}
 	}
 	for _, s := range m.sources {
-		if filepath.Ext(s.name) == ".ww" {
+		if generated(s) {
 			continue
 		}
 		services := mapping(s.value, "services")
 		for _, name := range slices.Sorted(maps.Keys(services)) {
 			svc, ok := services[name].(map[string]any)
-			if !ok {
+			if !ok || !s.counts([]string{"services", name}) {
 				continue
 			}
-			if !whole[name] && !m.misspelt(name) {
+			if s.bases == nil && !whole[name] && !s.torn[path("services", name)] && !m.misspelt(name) {
 				m.add(s, "missing-key", []string{"services", name}, true, "add `image: …` or `build: …`", "service %q has neither an image nor a build", name)
 				whole[name] = true
 			}
@@ -86,46 +89,6 @@ func (m *mistakes) undeclared(s *source, service string, r reference, known []st
 	m.add(s, "unknown-reference", append([]string{"services", service}, r.at...), false, remedy, "service %q %s undefined %s %q", service, verb, kind, r.name)
 }
 
-func (m *mistakes) declare(declared map[string][]string, sources []*source) {
-	for _, s := range sources {
-		for _, section := range sections {
-			declared[section] = append(declared[section], slices.Collect(maps.Keys(mapping(s.value, section)))...)
-		}
-	}
-}
-
-// include adds what included files declare. Where one can't be read here, as
-// with one from elsewhere, nothing is known to be missing.
-func (m *mistakes) include(declared map[string][]string, s *source) {
-	items, _ := s.value["include"].([]any)
-	for _, item := range items {
-		if o, ok := item.(map[string]any); ok {
-			item = o["path"]
-		}
-		if one, ok := item.(string); ok {
-			item = []any{one}
-		}
-		paths, _ := item.([]any)
-		m.partial = m.partial || len(paths) == 0
-		for _, p := range paths {
-			name, _ := p.(string)
-			if !filepath.IsAbs(name) {
-				name = filepath.Join(m.l.Dir, name)
-			}
-			content, err := os.ReadFile(name)
-			var in *source
-			if err == nil {
-				in, err = readSource(name, content)
-			}
-			if err != nil || in.value["include"] != nil {
-				m.partial = true
-				continue
-			}
-			m.declare(declared, []*source{in})
-		}
-	}
-}
-
 // reference is a name in a service of something that is declared elsewhere.
 type reference struct {
 	to   string // section
@@ -163,6 +126,11 @@ func refersTo(svc map[string]any) []reference {
 	}
 	build, _ := svc["build"].(map[string]any)
 	names(build["secrets"], func(name, at string) { add("secrets", name, "build", "secrets", at) })
+	names(svc["volumes_from"], func(name, at string) {
+		if name, _, _ = strings.Cut(name, ":"); name != "container" {
+			add("services", name, "volumes_from", at)
+		}
+	})
 	names(svc["links"], func(name, at string) {
 		name, _, _ = strings.Cut(name, ":")
 		add("services", name, "links", at)
@@ -198,4 +166,64 @@ func volumeOf(v any) string {
 func mapping(v map[string]any, key string) map[string]any {
 	m, _ := v[key].(map[string]any)
 	return m
+}
+
+// cycles reports services that depend on each other in a circle, each circle once.
+func (m *mistakes) cycles() {
+	needs := map[string][]string{}
+	from := map[string]*source{}
+	for _, s := range m.sources {
+		if s.bases != nil {
+			continue
+		}
+		for name, svc := range mapping(s.value, "services") {
+			keys, _ := svc.(map[string]any)
+			for _, r := range refersTo(keys) {
+				if r.at[0] == "depends_on" {
+					needs[name] = append(needs[name], r.name)
+					from[name] = s
+				}
+			}
+		}
+	}
+	done := map[string]bool{}
+	var chain []string
+	var visit func(name string)
+	visit = func(name string) {
+		if at := slices.Index(chain, name); at >= 0 {
+			first := chain[at]
+			m.add(from[first], "dependency-cycle", []string{"services", first, "depends_on"}, true, "take one of them out",
+				"dependency cycle detected: %s", strings.Join(append(slices.Clone(chain[at:]), name), " -> "))
+			for _, n := range chain[at:] {
+				done[n] = true
+			}
+			return
+		}
+		if done[name] {
+			return
+		}
+		chain = append(chain, name)
+		for _, on := range needs[name] {
+			visit(on)
+		}
+		chain = chain[:len(chain)-1]
+		done[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(needs)) {
+		visit(name)
+	}
+}
+
+// empty reports files that say nothing at all.
+func (m *mistakes) empty() {
+	for _, s := range m.sources {
+		if len(s.value) > 0 || len(s.wrong) > 0 || s.value == nil || generated(s) {
+			return
+		}
+	}
+	for _, s := range m.sources {
+		m.found = append(m.found, mistake{Diagnostic: syntax.Diagnostic{
+			Severity: syntax.Error, Code: "empty-file", Span: s.spanAt(1, 1, ""), Message: "the file is empty", Remedy: "it begins with `services:`, and has their names indented below",
+		}})
+	}
 }

@@ -49,7 +49,10 @@ func (m *mistakes) schema(s *source) {
 		return
 	}
 	for _, e := range leaves(invalid) {
-		m.against(s, e, raw)
+		at := e.InstanceLocation
+		if _, incomplete := e.ErrorKind.(*kind.Required); s.counts(at) && !(incomplete && s.bases != nil) {
+			m.against(s, e, raw)
+		}
 	}
 }
 

@@ -2,11 +2,13 @@ package compose
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/loader"
 
 	"woodwork.dev/ww/syntax"
@@ -45,6 +47,28 @@ func FindMain(dir string) (string, error) {
 			return "", ErrNoFile
 		}
 	}
+}
+
+// FindFiles gives the files that are meant where none is named: those of
+// COMPOSE_FILE, or main.ww or the compose files of the working folder or of the
+// nearest one above that has any.
+func FindFiles() ([]string, error) {
+	o, err := projectOptions(Request{})
+	if err != nil && !errors.Is(err, ErrNoFile) {
+		// What is wrong with .env is no mistake of the files.
+		var opts *cli.ProjectOptions
+		if opts, err = cli.NewProjectOptions(nil, cli.WithOsEnv, cli.WithConfigFileEnv, withMainFile, withDefaultFile); err == nil {
+			o = &options{ProjectOptions: opts}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	files := make([]string, len(o.ConfigPaths))
+	for i, f := range o.ConfigPaths {
+		files[i] = display(f)
+	}
+	return files, nil
 }
 
 // Name gives the name of a project for commands that only need to find what

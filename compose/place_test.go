@@ -1,6 +1,9 @@
 package compose
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestPlace(t *testing.T) {
 	clearEnvironment(t, nil)
@@ -11,6 +14,7 @@ func TestPlace(t *testing.T) {
 	})
 	t.Chdir(dir)
 	l := mustLoad(t, Request{Files: []string{"a.yml", "b.yml"}})
+	places := l.Places(t.Context())
 	for key, want := range map[string]string{
 		"services.a.b.volumes.1.tmpfs": "a.yml:9",
 		"services.a.b.volumes.0.bind":  "a.yml:8",
@@ -20,7 +24,11 @@ func TestPlace(t *testing.T) {
 		"services.none.image":          "",
 		"networks.default.enable_ipv4": "",
 	} {
-		if got := l.Place(key); got != want {
+		got := ""
+		if at, ok := places.Of(key); ok {
+			got = fmt.Sprintf("%s:%d", at.File, at.Start.Line)
+		}
+		if got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
 		}
 	}

@@ -19,23 +19,23 @@ import (
 // depends_on by following every path, of which there are twice as many with
 // every layer of two services that depend on both below: it is kept from that,
 // and dependencies are checked here.
-func loadFiles(ctx context.Context, details types.ConfigDetails, parts [][]byte, plain bool, options []func(*loader.Options)) (*types.Project, error) {
+func loadFiles(ctx context.Context, details types.ConfigDetails, parts [][]byte, plain bool, options []func(*loader.Options)) (*types.Project, map[string]types.DependsOnConfig, error) {
 	dict, err := loadModel(ctx, details, parts, plain, options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	name, _ := dict["name"].(string)
 	opts := loader.ToOptions(&details, append(slices.Clone(options), func(o *loader.Options) { o.SetProjectName(name, true) }))
 	if err := checkForgotten(dict); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	needs, err := takeDependencies(dict)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p, err := loader.ModelToProject(dict, opts, details)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, services := range []types.Services{p.Services, p.DisabledServices} {
 		for name, s := range services {
@@ -43,10 +43,8 @@ func loadFiles(ctx context.Context, details types.ConfigDetails, parts [][]byte,
 			services[name] = s
 		}
 	}
-	if err := checkDependencies(p); err != nil {
-		return nil, err
-	}
-	return p, nil
+	unmet, err := checkDependencies(p)
+	return p, unmet, err
 }
 
 // loadModel reads files into the loader's own form. The loader compares every
@@ -128,8 +126,10 @@ func takeDependencies(dict map[string]any) (map[string]types.DependsOnConfig, er
 }
 
 // checkDependencies reports dependencies on what isn't there and the first
-// cycle, and takes out those on disabled services that aren't required.
-func checkDependencies(p *types.Project) error {
+// cycle. It takes out those on disabled services that aren't required, and gives
+// them.
+func checkDependencies(p *types.Project) (map[string]types.DependsOnConfig, error) {
+	unmet := map[string]types.DependsOnConfig{}
 	for _, name := range p.ServiceNames() {
 		needs := p.Services[name].DependsOn
 		for _, on := range slices.Sorted(maps.Keys(needs)) {
@@ -139,21 +139,25 @@ func checkDependencies(p *types.Project) error {
 			off, disabled := p.DisabledServices[on]
 			switch {
 			case !disabled:
-				return fmt.Errorf("service %q depends on undefined service %q", name, on)
+				return nil, fmt.Errorf("service %q depends on undefined service %q", name, on)
 			case needs[on].Required:
-				return fmt.Errorf("service %q is required by %q but is disabled: it is enabled by the profiles %s",
+				return nil, fmt.Errorf("service %q is required by %q but is disabled: it is enabled by the profiles %s",
 					on, name, strings.Join(off.Profiles, ", "))
 			}
+			if unmet[name] == nil {
+				unmet[name] = types.DependsOnConfig{}
+			}
+			unmet[name][on] = needs[on]
 			delete(needs, on)
 		}
 	}
 	c := cycleSearch{project: p, done: map[string]bool{}, open: map[string]bool{}}
 	for _, name := range p.ServiceNames() {
 		if err := c.visit(name); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return unmet, nil
 }
 
 // cycleSearch visits every service once.

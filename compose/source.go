@@ -3,11 +3,14 @@ package compose
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"gopkg.in/yaml.v3"
 
 	"woodwork.dev/ww/syntax"
@@ -17,10 +20,19 @@ import (
 type source struct {
 	name    string // as it is called in messages
 	content []byte
-	nodes   map[string]written // by path
-	value   map[string]any     // what the loader makes of it, of all its documents
-	twice   []syntax.Diagnostic
-	left    int // values that may still be read: aliases of aliases are many
+	roots   []*yaml.Node        // of its documents
+	nodes   map[string]written  // by path
+	value   map[string]any      // what the loader makes of it, of all its documents
+	wrong   []syntax.Diagnostic // what of its form the loader doesn't take
+	torn    map[string]bool     // paths to what lacks what it should have from another mapping
+	left    int                 // values that may still be read: aliases of aliases are many
+
+	file string        // the file, absolute; "-" is standard input
+	dir  string        // what relative paths in it are relative to
+	env  types.Mapping // the variables in it
+	// bases are the services that others extend, where a file counts for nothing
+	// but these; nil where all of it does.
+	bases map[string]bool
 }
 
 // written is where a value stands, and the key before it; nil in a list.
@@ -33,7 +45,7 @@ func path(steps ...string) string { return strings.Join(steps, "\x00") }
 
 // readSource parses a compose file. It fails where that is no YAML.
 func readSource(name string, content []byte) (*source, error) {
-	s := &source{name: name, content: content, nodes: map[string]written{}, value: map[string]any{}, left: mostValues}
+	s := &source{name: name, content: content, nodes: map[string]written{}, torn: map[string]bool{}, value: map[string]any{}, left: mostValues}
 	for dec := yaml.NewDecoder(bytes.NewReader(content)); ; {
 		var doc yaml.Node
 		if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
@@ -42,13 +54,25 @@ func readSource(name string, content []byte) (*source, error) {
 			return nil, err
 		}
 		for _, n := range doc.Content {
-			if v, ok := s.read(n, nil).(map[string]any); ok {
-				for key, val := range v {
-					s.value[key] = val
-				}
+			s.roots = append(s.roots, n)
+			switch v := s.read(n, nil).(type) {
+			case map[string]any:
+				maps.Copy(s.value, v)
+			case nil:
+			case []any:
+				s.notMapping(n, "is a list")
+			default:
+				s.notMapping(n, "is a word")
 			}
 		}
 	}
+}
+
+func (s *source) notMapping(n *yaml.Node, is string) {
+	s.wrong = append(s.wrong, syntax.Diagnostic{
+		Severity: syntax.Error, Code: "wrong-type", Span: s.span(n), Message: "the file must be a mapping with `services`, and " + is,
+		Remedy: "it begins with `services:`, and has their names indented below",
+	})
 }
 
 // read notes where everything is, and gives a value as the loader has it.
@@ -91,7 +115,7 @@ func (s *source) mapping(n *yaml.Node, at []string) any {
 			continue
 		}
 		if before := first[key.Value]; before != nil {
-			s.twice = append(s.twice, syntax.Diagnostic{
+			s.wrong = append(s.wrong, syntax.Diagnostic{
 				Severity: syntax.Error, Code: "duplicate-key", Span: s.span(key), Message: "duplicate key " + strconv.Quote(key.Value),
 				Remedy:  "remove one of them",
 				Related: []syntax.Related{{Span: s.span(before), Message: "first given here"}},
@@ -99,11 +123,30 @@ func (s *source) mapping(n *yaml.Node, at []string) any {
 			continue
 		}
 		first[key.Value] = key
+		if what, ok := notText[key.ShortTag()]; ok && key.Kind == yaml.ScalarNode {
+			s.wrong = append(s.wrong, syntax.Diagnostic{
+				Severity: syntax.Error, Code: "invalid-key", Span: s.span(key), Message: fmt.Sprintf("the key %s is %s, and must be a string", orEmpty(key.Value), what),
+				Remedy: fmt.Sprintf("put it in quotes: %q", key.Value),
+			})
+			continue
+		}
 		to := append(at[:len(at):len(at)], key.Value)
 		s.nodes[path(to...)] = written{key, value}
 		out[key.Value] = s.read(value, to)
 	}
 	return out
+}
+
+// notText are the kinds of keys that YAML has and Compose doesn't.
+var notText = map[string]string{
+	"!!bool": "a boolean", "!!int": "a number", "!!float": "a number", "!!null": "empty", "!!timestamp": "a date",
+}
+
+func orEmpty(key string) string {
+	if key == "" {
+		return `""`
+	}
+	return key
 }
 
 // merge lays what `<<` names under a mapping; the first that has a key counts.
@@ -117,7 +160,14 @@ func (s *source) merge(out map[string]any, n *yaml.Node, at []string) {
 		}
 		return
 	}
-	if v, ok := s.read(n, at).(map[string]any); ok {
+	v, ok := s.read(n, at).(map[string]any)
+	switch {
+	case !ok && s.left >= 0 && n.Kind == yaml.ScalarNode:
+		s.torn[path(at...)] = true
+		s.wrong = append(s.wrong, syntax.Diagnostic{
+			Severity: syntax.Error, Code: "wrong-type", Span: s.span(n), Message: "`<<` takes a mapping, or a list of them", Remedy: "name one with an alias: `<<: *name`",
+		})
+	case ok:
 		for key, val := range v {
 			out[key] = val
 		}

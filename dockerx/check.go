@@ -2,6 +2,7 @@ package dockerx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -9,16 +10,26 @@ import (
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/docker/api"
 	"github.com/docker/docker/client"
 
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 )
 
-// Refusal is one key of a compose file that can't be honoured.
+// Refusal is one key of a compose file that can't be honoured, or that has no
+// effect.
 type Refusal struct {
-	Key string // its path: services.web.volumes.0.volume.subpath
-	Why string // "needs engine API 1.45, and this engine speaks 1.41"
+	Key   string // its path: services.web.volumes.0.volume.subpath
+	Why   string // "needs engine API 1.45, and this engine speaks 1.41"
+	value bool   // its value makes no sense, and Why is a sentence of its own
+}
+
+func (r Refusal) String() string {
+	if r.value {
+		return r.Key + ": " + r.Why
+	}
+	return r.Key + " " + r.Why
 }
 
 // Refusals is the error of keys that can't be honoured.
@@ -27,14 +38,14 @@ type Refusals []Refusal
 func (r Refusals) Error() string {
 	lines := make([]string, len(r))
 	for i, one := range r {
-		lines[i] = one.Key + " " + one.Why
+		lines[i] = one.String()
 	}
 	return strings.Join(lines, "; ")
 }
 
 // Check tells whether all that a project says can be had from this engine. It
-// changes nothing. Its error holds Refusals where keys can't be honoured: all of
-// them. Values that make no sense to any engine are errors as well.
+// changes nothing. Its error holds Refusals where keys can't be honoured, or their
+// values make no sense to any engine: all of them, but for one value of a service.
 //
 // What an image is built with is checked by Build: an image that is there
 // already isn't built.
@@ -44,10 +55,19 @@ func (e *Engine) Check(ctx context.Context, p *types.Project) error {
 	})
 }
 
-func checkProject(p *types.Project, on target) error {
+// Check tells what no engine can do, without one.
+func Check(p *types.Project) error { return checkProject(p, target{api: api.DefaultVersion}) }
+
+// Ignored lists the keys that only a swarm, or nobody, does something with: as
+// with docker compose, they are no mistake and have no effect.
+func Ignored(p *types.Project) Refusals {
+	k := checkedKeys(p, target{api: api.DefaultVersion})
+	return k.ignored
+}
+
+func checkedKeys(p *types.Project, on target) keyCheck {
 	k := keyCheck{target: on}
-	names := p.ServiceNames()
-	for _, name := range names {
+	for _, name := range p.ServiceNames() {
 		k.at = "services." + name + "."
 		k.service(p, p.Services[name])
 	}
@@ -55,12 +75,19 @@ func checkProject(p *types.Project, on target) error {
 		k.at = "networks." + key + "."
 		k.network(p.Networks[key])
 	}
+	return k
+}
+
+func checkProject(p *types.Project, on target) error {
+	k := checkedKeys(p, on)
 	if len(k.refusals) > 0 {
 		return unsupported("project "+p.Name, k.refusals)
 	}
-	if err := uniqueNames(p); err != nil {
-		return err
+	var value *valueError
+	if errors.As(uniqueNames(p), &value) {
+		k.refusals = append(k.refusals, Refusal{value.key, value.Error(), true})
 	}
+	names := p.ServiceNames()
 	standIns := peers{}
 	for _, name := range names {
 		standIns[name] = []plan.Container{{ID: name, Name: name}}
@@ -71,9 +98,19 @@ func checkProject(p *types.Project, on target) error {
 			continue
 		}
 		spec := deploy.ContainerSpec{Service: s, Number: 1, Name: plan.ContainerName(p, s, 1)}
-		if _, err := convert(p, spec, standIns, on.api); err != nil {
+		_, err := convert(p, spec, standIns, on.api)
+		var refused Refusals
+		switch {
+		case errors.As(err, &refused):
+			k.refusals = append(k.refusals, refused...)
+		case errors.As(err, &value):
+			k.refusals = append(k.refusals, Refusal{value.key, value.Error(), true})
+		case err != nil:
 			return err
 		}
+	}
+	if len(k.refusals) > 0 {
+		return &deploy.EngineError{Kind: deploy.Invalid, What: "project " + p.Name, Err: k.refusals, Remedy: "correct what is named, or remove it"}
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.Networks)) {
 		if err := checkPools(key, p.Networks[key].Ipam); err != nil {
@@ -92,10 +129,10 @@ func uniqueNames(p *types.Project) error {
 			continue
 		}
 		if s.GetScale() > 1 {
-			return invalid(name, "container_name %q is for one container, and %d are wanted", s.ContainerName, s.GetScale())
+			return invalid(name, "container_name", "container_name %q is for one container, and %d are wanted", s.ContainerName, s.GetScale())
 		}
 		if other, taken := owner[s.ContainerName]; taken {
-			return invalid(name, "container_name %q is that of service %s already", s.ContainerName, other)
+			return invalid(name, "container_name", "container_name %q is that of service %s already", s.ContainerName, other)
 		}
 		owner[s.ContainerName] = name
 	}
@@ -150,7 +187,7 @@ func (k *keyCheck) files(p *types.Project, s types.ServiceConfig) {
 		k.refuse(o.Driver != "", "driver", swarm)
 		k.refuse(len(o.DriverOpts) > 0, "driver_opts", swarm)
 		k.refuse(o.TemplateDriver != "", "template_driver", swarm)
-		k.refuse(len(o.Labels) > 0, "labels", "it needs a swarm: a file in a container has none")
+		k.ignore(len(o.Labels) > 0, "labels", "it needs a swarm: a file in a container has none")
 	}
 	for _, use := range s.Secrets {
 		one("secrets", use.Source, types.FileObjectConfig(p.Secrets[use.Source]))

@@ -225,7 +225,7 @@ func exposedPorts(s types.ServiceConfig) (nat.PortSet, error) {
 		proto, ports := nat.SplitProtoPort(e)
 		start, end, err := nat.ParsePortRange(ports)
 		if err != nil {
-			return nil, invalid(s.Name, "expose %q is neither a port nor a range of ports", e)
+			return nil, invalid(s.Name, "expose", "expose %q is neither a port nor a range of ports", e)
 		}
 		for n := start; n <= end; n++ {
 			set[nat.Port(fmt.Sprintf("%d/%s", n, strings.ToLower(proto)))] = struct{}{}
@@ -244,9 +244,9 @@ func portOf(p types.ServicePortConfig) nat.Port {
 
 func portBindings(s types.ServiceConfig) (nat.PortMap, error) {
 	m := nat.PortMap{}
-	for _, p := range s.Ports {
+	for i, p := range s.Ports {
 		if _, err := netip.ParseAddr(p.HostIP); p.HostIP != "" && err != nil {
-			return nil, invalid(s.Name, "ports: host_ip %q is no IP address", p.HostIP)
+			return nil, invalid(s.Name, fmt.Sprintf("ports.%d", i), "ports: host_ip %q is no IP address", p.HostIP)
 		}
 		port := portOf(p)
 		m[port] = append(m[port], nat.PortBinding{HostIP: p.HostIP, HostPort: p.Published})
@@ -260,7 +260,7 @@ func parsePlatform(s types.ServiceConfig) (*ocispec.Platform, error) {
 	}
 	parts := strings.Split(s.Platform, "/")
 	if len(parts) < 2 || len(parts) > 3 {
-		return nil, invalid(s.Name, "platform %q: write it as os/arch or os/arch/variant", s.Platform)
+		return nil, invalid(s.Name, "platform", "platform %q: write it as os/arch or os/arch/variant", s.Platform)
 	}
 	p := &ocispec.Platform{OS: parts[0], Architecture: parts[1]}
 	if len(parts) == 3 {

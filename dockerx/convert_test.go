@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -143,23 +144,18 @@ func TestUnsupportedKeys(t *testing.T) {
 		api  string
 		says string
 	}{
-		"socket":         {"use_api_socket: true", "1.51", "use_api_socket"},
-		"provider":       {"provider: {type: x}", "1.51", "provider"},
-		"start interval": {"healthcheck: {test: [CMD, x], start_interval: 1s}", "1.51", "healthcheck.start_interval"},
-		"annotations":    {"annotations: {a: b}", "1.41", "annotations needs engine API 1.43"},
-		"image mount":    {"volumes: [{type: image, source: x, target: /x}]", "1.47", "1.48"},
-		"subpath":        {"volumes: [{type: volume, source: v, target: /x, volume: {subpath: y}}]", "1.44", "volumes.0.volume.subpath needs engine API 1.45"},
-		"cluster":        {"volumes: [{type: cluster, source: v, target: /x}]", "1.51", "cluster"},
-		"recursive":      {"volumes: [{type: bind, source: /a, target: /x, bind: {recursive: readonly, create_host_path: false}}]", "1.43", "volumes.0.bind.recursive needs engine API 1.44"},
-		"relabel":        {"volumes: [{type: bind, source: /a, target: /x, bind: {selinux: Z, create_host_path: false}}]", "1.51", "bind.selinux"},
-		"interface":      {"networks: {default: {interface_name: eth9}}", "1.48", "networks.default.interface_name needs engine API 1.49"},
-		"gateway":        {"networks: {default: {gw_priority: 1}}", "1.44", "gw_priority needs engine API 1.48"},
-		"second mac":     {"networks: {default: {priority: 2}, other: {mac_address: '02:42:ac:11:00:02'}}", "1.43", "networks.other.mac_address needs engine API 1.44"},
-		"global":         {"deploy: {mode: global}", "1.51", `deploy.mode is not supported: "global"`},
-		"placement":      {"deploy: {placement: {constraints: [node.role==manager]}}", "1.51", "deploy.placement"},
-		"cpu reserved":   {"deploy: {resources: {reservations: {cpus: '1'}}}", "1.51", "deploy.resources.reservations.cpus"},
-		"restart delay":  {"deploy: {restart_policy: {condition: any, delay: 5s}}", "1.51", "deploy.restart_policy.delay"},
-		"restart count":  {"deploy: {restart_policy: {max_attempts: 5}}", "1.51", "deploy.restart_policy.max_attempts"},
+		"socket":        {"use_api_socket: true", "1.51", "use_api_socket"},
+		"provider":      {"provider: {type: x}", "1.51", "provider"},
+		"annotations":   {"annotations: {a: b}", "1.41", "annotations needs engine API 1.43"},
+		"image mount":   {"volumes: [{type: image, source: x, target: /x}]", "1.47", "1.48"},
+		"subpath":       {"volumes: [{type: volume, source: v, target: /x, volume: {subpath: y}}]", "1.44", "volumes.0.volume.subpath needs engine API 1.45"},
+		"cluster":       {"volumes: [{type: cluster, source: v, target: /x}]", "1.51", "cluster"},
+		"recursive":     {"volumes: [{type: bind, source: /a, target: /x, bind: {recursive: readonly, create_host_path: false}}]", "1.43", "volumes.0.bind.recursive needs engine API 1.44"},
+		"relabel":       {"volumes: [{type: bind, source: /a, target: /x, bind: {selinux: Z, create_host_path: false}}]", "1.51", "bind.selinux"},
+		"interface":     {"networks: {default: {interface_name: eth9}}", "1.48", "networks.default.interface_name needs engine API 1.49"},
+		"gateway":       {"networks: {default: {gw_priority: 1}}", "1.44", "gw_priority needs engine API 1.48"},
+		"second mac":    {"networks: {default: {priority: 2}, other: {mac_address: '02:42:ac:11:00:02'}}", "1.43", "networks.other.mac_address needs engine API 1.44"},
+		"restart count": {"deploy: {restart_policy: {max_attempts: 5}}", "1.51", "deploy.restart_policy.max_attempts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := load(t, []byte("services:\n  s:\n    image: x\n    "+tt.yaml+"\nnetworks: {default: {}, other: {}}\nvolumes: {v: {}}\n"))
@@ -167,6 +163,41 @@ func TestUnsupportedKeys(t *testing.T) {
 			e := wantKind(t, err, deploy.Unsupported)
 			if !strings.Contains(e.Error(), tt.says) || !strings.Contains(e.Error(), "service s") {
 				t.Errorf("%q doesn't say %q", e, tt.says)
+			}
+		})
+	}
+}
+
+// TestIgnoredKeys: what docker compose does nothing with is told, and is no
+// mistake.
+func TestIgnoredKeys(t *testing.T) {
+	for name, tt := range map[string]struct {
+		yaml string // of the service
+		keys string
+	}{
+		"start interval":  {"healthcheck: {test: [CMD, x], start_interval: 1s}", "healthcheck.start_interval"},
+		"global":          {"deploy: {mode: global}", ""},
+		"global and many": {"deploy: {mode: global, replicas: 2}", "deploy.mode"},
+		"job":             {"deploy: {mode: replicated-job}", "deploy.mode"},
+		"placement":       {"deploy: {placement: {constraints: [node.role==manager], max_replicas_per_node: 1}}", "deploy.placement.constraints deploy.placement.max_replicas_per_node"},
+		"cpu reserved":    {"deploy: {resources: {reservations: {cpus: '1', memory: 1m}}}", "deploy.resources.reservations.cpus"},
+		"restart":         {"deploy: {restart_policy: {condition: on-failure, max_attempts: 3, delay: 5s, window: 1m}}", "deploy.restart_policy.delay deploy.restart_policy.window"},
+		"update":          {"deploy: {update_config: {parallelism: 2, failure_action: rollback}, rollback_config: {order: stop-first}}", "deploy.update_config.failure_action deploy.rollback_config"},
+		"labels":          {"deploy: {labels: {a: b}, endpoint_mode: vip}", "deploy.labels deploy.endpoint_mode"},
+		"DNS":             {"deploy: {endpoint_mode: dnsrr}", ""},
+		"another's mount": {"volumes: [{type: volume, source: v, target: /x, bind: {selinux: z}, tmpfs: {size: 1}}]", "volumes.0.bind volumes.0.tmpfs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := load(t, []byte("services:\n  s:\n    image: x\n    "+tt.yaml+"\nvolumes: {v: {}}\n"))
+			if err := Check(p); err != nil {
+				t.Error(err)
+			}
+			var keys []string
+			for _, r := range Ignored(p) {
+				keys = append(keys, strings.TrimPrefix(r.Key, "services.s."))
+			}
+			if want := strings.Fields(tt.keys); !slices.Equal(slices.Sorted(slices.Values(keys)), slices.Sorted(slices.Values(want))) {
+				t.Errorf("%q, want %q", keys, want)
 			}
 		})
 	}

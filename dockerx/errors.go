@@ -135,15 +135,24 @@ func unsupported(what string, refusals Refusals) error {
 	}
 }
 
-// invalid says that a service's configuration makes no sense to an engine.
-func invalid(service, format string, args ...any) error {
+// invalid says that the value of a service's key makes no sense to an engine.
+func invalid(service, key, format string, args ...any) error {
 	return &deploy.EngineError{
 		Kind:   deploy.Invalid,
 		What:   "service " + service,
-		Err:    fmt.Errorf(format, args...),
+		Err:    &valueError{"services." + service + "." + key, fmt.Errorf(format, args...)},
 		Remedy: "correct the service's configuration",
 	}
 }
+
+// valueError is that of a key's value.
+type valueError struct {
+	key string
+	err error
+}
+
+func (e *valueError) Error() string { return e.err.Error() }
+func (e *valueError) Unwrap() error { return e.err }
 
 // unstartable finds in the words of what creates a container's process which
 // program that is, and what is wrong with it.

@@ -31,9 +31,9 @@ func hostConfig(p *types.Project, spec deploy.ContainerSpec, links []string, api
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range s.DNS {
+	for i, d := range s.DNS {
 		if _, err := netip.ParseAddr(d); err != nil {
-			return nil, invalid(s.Name, "dns: %q is no IP address", d)
+			return nil, invalid(s.Name, fmt.Sprintf("dns.%d", i), "dns: %q is no IP address", d)
 		}
 	}
 	restart, err := restartPolicy(s)
@@ -109,9 +109,9 @@ func logConfig(l *types.LoggingConfig) container.LogConfig {
 // restartPolicy is restart, or deploy.restart_policy where there is one, as in
 // compose. A policy without a condition means any, as the specification says.
 func restartPolicy(s types.ServiceConfig) (container.RestartPolicy, error) {
-	name, attempts := s.Restart, 0
+	key, name, attempts := "restart", s.Restart, 0
 	if s.Deploy != nil && s.Deploy.RestartPolicy != nil {
-		name = s.Deploy.RestartPolicy.Condition
+		key, name = "deploy.restart_policy.condition", s.Deploy.RestartPolicy.Condition
 		if name == "" {
 			name = "any"
 		}
@@ -121,7 +121,7 @@ func restartPolicy(s types.ServiceConfig) (container.RestartPolicy, error) {
 	} else if policy, count, ok := strings.Cut(s.Restart, ":"); ok {
 		n, err := strconv.Atoi(count)
 		if err != nil || n < 0 || policy != "on-failure" {
-			return container.RestartPolicy{}, invalid(s.Name, "restart %q: write on-failure:NUMBER", s.Restart)
+			return container.RestartPolicy{}, invalid(s.Name, key, "restart %q: write on-failure:NUMBER", s.Restart)
 		}
 		name, attempts = policy, n
 	}
@@ -135,7 +135,7 @@ func restartPolicy(s types.ServiceConfig) (container.RestartPolicy, error) {
 		"always":         container.RestartPolicyAlways,
 	}[name]
 	if !ok {
-		return container.RestartPolicy{}, invalid(s.Name, "restart policy %q is none of no, always, on-failure, unless-stopped", name)
+		return container.RestartPolicy{}, invalid(s.Name, key, "restart policy %q is none of no, always, on-failure, unless-stopped", name)
 	}
 	return container.RestartPolicy{Name: mode, MaximumRetryCount: attempts}, nil
 }
@@ -153,10 +153,10 @@ func securityOptions(p *types.Project, s types.ServiceConfig) (opts []string, un
 			unconfined = true
 			continue
 		case !ok && opt != "no-new-privileges":
-			return nil, false, invalid(s.Name, "security_opt %q: write it as name=value", opt)
+			return nil, false, invalid(s.Name, "security_opt", "security_opt %q: write it as name=value", opt)
 		case name == "seccomp" && value != "unconfined" && value != "builtin":
 			if opt, err = seccompProfile(p, value); err != nil {
-				return nil, false, invalid(s.Name, "security_opt: seccomp profile: %w", err)
+				return nil, false, invalid(s.Name, "security_opt", "security_opt: seccomp profile: %w", err)
 			}
 		}
 		opts = append(opts, opt)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -45,7 +46,12 @@ func (e *Engine) Journal(ctx context.Context, project, since, until string, tell
 			if at == "" {
 				continue
 			}
-			if at, err = timetypes.GetTimestamp(at, time.Now()); err != nil {
+			now := time.Now()
+			if ago, failed := time.ParseDuration(at); failed == nil {
+				// To the nanosecond: whole seconds leave out what has just happened.
+				now = now.Add(-ago)
+				at = fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond())
+			} else if at, err = timetypes.GetTimestamp(at, now); err != nil {
 				return err
 			}
 			query.Set(key, at)

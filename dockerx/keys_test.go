@@ -83,7 +83,8 @@ const keysHead = `# What becomes of each key of a compose file
 
 This table is what the tests found: each key was put into a file, and what the engine was then asked for compared with what it was
 asked for without it. *honoured*: it is part of that. *refused*: the file, or ` + "`up`" + ` before it changes anything, says that
-it can't be had, and why. Values are honoured as docker compose does, with the exceptions that the parity test lists
+it can't be had, and why. *no effect*: docker compose does nothing with it either, as it is for a swarm; the file, or ` + "`up`" + `, says so in a
+warning, which ` + "`ww check --strict`" + ` makes an error. Values are honoured as docker compose does, with the exceptions that the parity test lists
 (cmd/ww/testdata/parity/differences.txt).
 
 docker compose's configuration hash leaves out what is in configs and secrets. ww keeps a digest of that beside it, in the label
@@ -110,13 +111,13 @@ func judge(t *testing.T, dir, key string, s keySample) (string, error) {
 		}
 		without = &rest
 	}
-	base, _, err := ask(t, dir, *without, inService, newAPI)
+	base, _, _, err := ask(t, dir, *without, inService, newAPI)
 	if whole := refusedWhole(key, err); err != nil && whole == "" {
 		return "", fmt.Errorf("the file without it: %w", err)
 	} else if err != nil {
 		return whole, nil
 	}
-	got, read, err := ask(t, dir, s.Sample, inService, newAPI)
+	got, ignored, read, err := ask(t, dir, s.Sample, inService, newAPI)
 	switch {
 	case err != nil && !read:
 		if !strings.Contains(err.Error(), lastName(key)) && !strings.Contains(err.Error(), firstName(key)) {
@@ -125,12 +126,14 @@ func judge(t *testing.T, dir, key string, s keySample) (string, error) {
 		return "refused when the file is read: " + unread(err, dir), nil
 	case err != nil:
 		return refusal(key, err)
+	case got == base && names(ignored, key):
+		return "no effect, as with docker compose, and a warning: " + strings.TrimPrefix(ignored[0].Why, "has no effect: "), nil
 	case got == base && s.Note == "":
 		return "", errors.New("it is neither honoured nor refused: the engine is asked for the same without it")
 	case got == base:
 		return "honoured: " + s.Note, nil
 	}
-	_, _, old := ask(t, dir, s.Sample, inService, oldAPI)
+	_, _, _, old := ask(t, dir, s.Sample, inService, oldAPI)
 	var refused Refusals
 	if errors.As(old, &refused) {
 		_, needs, ok := strings.Cut(refused[0].Why, "needs engine API ")
@@ -141,6 +144,20 @@ func judge(t *testing.T, dir, key string, s keySample) (string, error) {
 		return "honoured from engine API " + api + " on; refused by name before that", nil
 	}
 	return "honoured", old
+}
+
+// names tells whether a warning names a key, or one that it is part of.
+func names(ignored Refusals, key string) bool {
+	return len(ignored) == 1 && strings.HasPrefix(strings.Replace(key, "services.*.", "services.s.", 1), generalised(ignored[0].Key))
+}
+
+// generalised is a key of a section with a star for the name there.
+func generalised(key string) string {
+	parts := strings.SplitN(key, ".", 3)
+	if len(parts) == 3 && parts[0] != "services" {
+		parts[1] = "*"
+	}
+	return strings.Join(parts, ".")
 }
 
 // refusedWhole tells why what a key is part of is refused, whatever is in it.
@@ -195,7 +212,7 @@ func unread(err error, dir string) string {
 
 // ask gives all that the engine would be asked for; read tells whether the file
 // could be read.
-func ask(t *testing.T, dir string, sample map[string]any, inService bool, api string) (requests string, read bool, err error) {
+func ask(t *testing.T, dir string, sample map[string]any, inService bool, api string) (requests string, ignored Refusals, read bool, err error) {
 	doc := map[string]any{
 		"services": map[string]any{
 			"other": map[string]any{"image": "o", "networks": map[string]any{"net": nil, "default": nil}, "volumes": []any{"vol:/v"}, "secrets": []any{"sec"}, "configs": []any{"conf"}},
@@ -223,12 +240,12 @@ func ask(t *testing.T, dir string, sample map[string]any, inService bool, api st
 	l, err := compose.Load(t.Context(), compose.Request{Files: []string{name}})
 	switch {
 	case err != nil:
-		return "", false, err
+		return "", nil, false, err
 	case l.Diagnostics.HasErrors():
-		return "", false, errors.New(l.Diagnostics[0].Message)
+		return "", nil, false, errors.New(l.Diagnostics[0].Message)
 	}
 	requests, err = requestsOf(t, l.Project, target{api, "linux"})
-	return strings.ReplaceAll(requests, dir, "/project"), true, err
+	return strings.ReplaceAll(requests, dir, "/project"), Ignored(l.Project), true, err
 }
 
 // requestsOf is all that the engine would be asked for by an up.

@@ -50,7 +50,7 @@ func mountSource(p *types.Project, s types.ServiceConfig, v types.ServiceVolumeC
 	switch v.Type {
 	case types.VolumeTypeBind:
 		if v.Source == "" {
-			return "", invalid(s.Name, "the mount of type bind at %s has no source", v.Target)
+			return "", invalid(s.Name, "volumes", "the mount of type bind at %s has no source", v.Target)
 		}
 		if isAbs(v.Source) {
 			return v.Source, nil
@@ -98,11 +98,15 @@ func bindString(source string, v types.ServiceVolumeConfig) string {
 	if v.ReadOnly {
 		opts = "ro"
 	}
-	if v.Bind != nil && v.Bind.SELinux != "" {
-		opts += "," + v.Bind.SELinux
+	b := v.Bind
+	if v.Type != types.VolumeTypeBind {
+		b = nil
 	}
-	if v.Bind != nil && v.Bind.Propagation != "" {
-		opts += "," + v.Bind.Propagation
+	if b != nil && b.SELinux != "" {
+		opts += "," + b.SELinux
+	}
+	if b != nil && b.Propagation != "" {
+		opts += "," + b.Propagation
 	}
 	if v.Consistency != "" {
 		opts += "," + v.Consistency
@@ -110,6 +114,8 @@ func bindString(source string, v types.ServiceVolumeConfig) string {
 	return source + ":" + v.Target + ":" + opts
 }
 
+// mountOf leaves out the options of another type of mount, as the engine would
+// refuse them.
 func mountOf(source string, v types.ServiceVolumeConfig) mount.Mount {
 	m := mount.Mount{
 		Type:        mount.Type(v.Type),
@@ -118,7 +124,7 @@ func mountOf(source string, v types.ServiceVolumeConfig) mount.Mount {
 		ReadOnly:    v.ReadOnly,
 		Consistency: mount.Consistency(v.Consistency),
 	}
-	if b := v.Bind; b != nil {
+	if b := v.Bind; b != nil && v.Type == types.VolumeTypeBind {
 		m.BindOptions = &mount.BindOptions{
 			Propagation:            mount.Propagation(b.Propagation),
 			CreateMountpoint:       bool(b.CreateHostPath),
@@ -127,13 +133,13 @@ func mountOf(source string, v types.ServiceVolumeConfig) mount.Mount {
 			ReadOnlyForceRecursive: b.Recursive == "readonly",
 		}
 	}
-	if o := v.Volume; o != nil {
+	if o := v.Volume; o != nil && v.Type == types.VolumeTypeVolume {
 		m.VolumeOptions = &mount.VolumeOptions{NoCopy: o.NoCopy, Subpath: o.Subpath, Labels: o.Labels}
 	}
-	if o := v.Tmpfs; o != nil {
+	if o := v.Tmpfs; o != nil && v.Type == types.VolumeTypeTmpfs {
 		m.TmpfsOptions = &mount.TmpfsOptions{SizeBytes: int64(o.Size), Mode: os.FileMode(o.Mode)}
 	}
-	if o := v.Image; o != nil {
+	if o := v.Image; o != nil && v.Type == types.VolumeTypeImage {
 		m.ImageOptions = &mount.ImageOptions{Subpath: o.SubPath}
 	}
 	return m

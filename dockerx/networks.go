@@ -40,7 +40,7 @@ func networking(p *types.Project, spec deploy.ContainerSpec, links []string, api
 	for i, key := range keys {
 		n, ok := p.Networks[key]
 		if !ok {
-			return nil, nil, invalid(s.Name, "network %q is not declared", key)
+			return nil, nil, invalid(s.Name, "networks."+key, "network %q is not declared", key)
 		}
 		ep, err := endpointSettings(spec, key, links)
 		if err != nil {
@@ -129,11 +129,11 @@ func endpointSettings(spec deploy.ContainerSpec, key string, links []string) (*n
 func checkAddresses(service, key string, cfg *types.ServiceNetworkConfig) error {
 	for _, ip := range append([]string{cfg.Ipv4Address, cfg.Ipv6Address}, cfg.LinkLocalIPs...) {
 		if _, err := netip.ParseAddr(ip); ip != "" && err != nil {
-			return invalid(service, "networks.%s: %q is no IP address", key, ip)
+			return invalid(service, "networks."+key, "networks.%s: %q is no IP address", key, ip)
 		}
 	}
 	if _, err := net.ParseMAC(cfg.MacAddress); cfg.MacAddress != "" && err != nil {
-		return invalid(service, "networks.%s: %q is no MAC address", key, cfg.MacAddress)
+		return invalid(service, "networks."+key, "networks.%s: %q is no MAC address", key, cfg.MacAddress)
 	}
 	return nil
 }

@@ -183,7 +183,7 @@ func staleImages(ctx context.Context, c *client.Client, want *types.Project, pre
 		s := want.Services[name]
 		policy, after, err := s.GetPullPolicy()
 		if err != nil {
-			return nil, invalid(name, "pull_policy %q: %w", s.PullPolicy, err)
+			return nil, invalid(name, "pull_policy", "pull_policy %q: %w", s.PullPolicy, err)
 		}
 		ref := imageName(want.Name, s)
 		if policy != types.PullPolicyRefresh || present[ref] == "" {

@@ -45,14 +45,14 @@ func fileRefs(p *types.Project, s types.ServiceConfig) ([]fileRef, error) {
 	for _, use := range s.Secrets {
 		source, ok := p.Secrets[use.Source]
 		if !ok {
-			return nil, invalid(s.Name, "secret %q is not declared", use.Source)
+			return nil, invalid(s.Name, "secrets", "secret %q is not declared", use.Source)
 		}
 		refs = append(refs, fileRef{"secret", types.FileReferenceConfig(use), types.FileObjectConfig(source), targetOf(secretsDir, use.Source, use.Target)})
 	}
 	for _, use := range s.Configs {
 		source, ok := p.Configs[use.Source]
 		if !ok {
-			return nil, invalid(s.Name, "config %q is not declared", use.Source)
+			return nil, invalid(s.Name, "configs", "config %q is not declared", use.Source)
 		}
 		refs = append(refs, fileRef{"config", types.FileReferenceConfig(use), types.FileObjectConfig(source), targetOf("/", use.Source, use.Target)})
 	}
@@ -78,7 +78,7 @@ func (r fileRef) check(s types.ServiceConfig) error {
 	key := r.kind + " " + r.use.Source
 	switch {
 	case r.source.File == "" && r.source.Environment == "" && r.source.Content == "":
-		return invalid(s.Name, "%s has no file, environment or content", key)
+		return invalid(s.Name, r.kind+"s", "%s has no file, environment or content", key)
 	case r.copied() && s.ReadOnly:
 		return r.refused(s, "has to be copied into the container, and read_only: true forbids that: use file (without uid, gid and mode), or leave read_only out")
 	}
@@ -89,7 +89,7 @@ func (r fileRef) check(s types.ServiceConfig) error {
 }
 
 func (r fileRef) refused(s types.ServiceConfig, why string) error {
-	return unsupported("service "+s.Name, Refusals{{r.kind + "s." + r.use.Source, why}})
+	return unsupported("service "+s.Name, Refusals{{Key: r.kind + "s." + r.use.Source, Why: why}})
 }
 
 // checkTmpfs refuses what would be copied below a tmpfs: that is mounted only
@@ -176,7 +176,7 @@ func ownerID(s types.ServiceConfig, r fileRef, key, value string) (int, error) {
 	}
 	n, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
-		return 0, invalid(s.Name, "%s %s: %s %q is no number", r.kind, r.use.Source, key, value)
+		return 0, invalid(s.Name, r.kind+"s", "%s %s: %s %q is no number", r.kind, r.use.Source, key, value)
 	}
 	return int(n), nil
 }
@@ -203,7 +203,7 @@ func (r fileRef) content(p *types.Project, s types.ServiceConfig) ([]byte, error
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, invalid(s.Name, "%s %s: %w", r.kind, r.use.Source, err)
+		return nil, invalid(s.Name, r.kind+"s", "%s %s: %w", r.kind, r.use.Source, err)
 	}
 	return data, nil
 }

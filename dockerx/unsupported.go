@@ -31,6 +31,7 @@ type keyCheck struct {
 	target
 	at       string // path that keys are relative to, with a dot at its end
 	refusals Refusals
+	ignored  Refusals // and need not be
 }
 
 func (k *keyCheck) service(p *types.Project, s types.ServiceConfig) {
@@ -44,13 +45,20 @@ func (k *keyCheck) service(p *types.Project, s types.ServiceConfig) {
 
 func (k *keyCheck) refuse(is bool, key, why string) {
 	if is {
-		k.refusals = append(k.refusals, Refusal{k.at + key, "is not supported: " + why})
+		k.refusals = append(k.refusals, Refusal{Key: k.at + key, Why: "is not supported: " + why})
+	}
+}
+
+// ignore notes what docker compose leaves out as well.
+func (k *keyCheck) ignore(is bool, key, why string) {
+	if is {
+		k.ignored = append(k.ignored, Refusal{Key: k.at + key, Why: "has no effect: " + why})
 	}
 }
 
 func (k *keyCheck) need(is bool, key, version string) {
 	if is && versions.LessThan(k.api, version) {
-		k.refusals = append(k.refusals, Refusal{k.at + key, fmt.Sprintf("needs engine API %s, and this engine speaks %s", version, k.api)})
+		k.refusals = append(k.refusals, Refusal{Key: k.at + key, Why: fmt.Sprintf("needs engine API %s, and this engine speaks %s", version, k.api)})
 	}
 }
 
@@ -74,39 +82,40 @@ func (k *keyCheck) unplanned(s types.ServiceConfig) {
 	}
 	if u := s.Deploy.UpdateConfig; u != nil {
 		const waits = "each new container has to get ready before the next is replaced; where one doesn't, `up` fails and the old one stays"
-		k.refuse(u.Delay != 0, "deploy.update_config.delay", waits)
-		k.refuse(u.Monitor != 0, "deploy.update_config.monitor", waits)
-		k.refuse(u.MaxFailureRatio != 0, "deploy.update_config.max_failure_ratio", waits)
-		k.refuse(u.FailureAction != "" && u.FailureAction != "pause", "deploy.update_config.failure_action", waits)
+		k.ignore(u.Delay != 0, "deploy.update_config.delay", waits)
+		k.ignore(u.Monitor != 0, "deploy.update_config.monitor", waits)
+		k.ignore(u.MaxFailureRatio != 0, "deploy.update_config.max_failure_ratio", waits)
+		k.ignore(u.FailureAction != "" && u.FailureAction != "pause", "deploy.update_config.failure_action", waits)
 	}
-	k.refuse(s.Deploy.RollbackConfig != nil, "deploy.rollback_config", "nothing is rolled back but the container that didn't get ready")
+	k.ignore(s.Deploy.RollbackConfig != nil, "deploy.rollback_config", "nothing is rolled back but the container that didn't get ready")
 }
 
-// deploy refuses what only a scheduler could do.
+// deploy notes what only a scheduler could do.
 func (k *keyCheck) deploy(d *types.DeployConfig) {
 	if d == nil {
 		return
 	}
 	const scheduler = "it needs a scheduler, and this is one engine"
-	k.refuse(d.Mode != "" && d.Mode != "replicated", "deploy.mode", fmt.Sprintf("%q: it needs a scheduler, and this is one engine", d.Mode))
-	k.refuse(len(d.Labels) > 0, "deploy.labels", "they belong to a swarm's service; use labels")
+	replicated := d.Mode == "" || d.Mode == "replicated" || d.Mode == "global" && (d.Replicas == nil || *d.Replicas == 1)
+	k.ignore(!replicated, "deploy.mode", fmt.Sprintf("%q: %s", d.Mode, scheduler))
+	k.ignore(len(d.Labels) > 0, "deploy.labels", "they belong to a swarm's service; use labels")
 	p := d.Placement
-	k.refuse(len(p.Constraints) > 0, "deploy.placement.constraints", scheduler)
-	k.refuse(len(p.Preferences) > 0, "deploy.placement.preferences", scheduler)
-	k.refuse(p.MaxReplicas > 0, "deploy.placement.max_replicas_per_node", scheduler)
-	k.refuse(d.EndpointMode == "vip", "deploy.endpoint_mode", `"vip": it needs a scheduler, and this is one engine`)
+	k.ignore(len(p.Constraints) > 0, "deploy.placement.constraints", scheduler)
+	k.ignore(len(p.Preferences) > 0, "deploy.placement.preferences", scheduler)
+	k.ignore(p.MaxReplicas > 0, "deploy.placement.max_replicas_per_node", scheduler)
+	k.ignore(d.EndpointMode == "vip", "deploy.endpoint_mode", `"vip": it needs a scheduler, and this is one engine`)
 	if r := d.Resources.Reservations; r != nil {
-		k.refuse(r.NanoCPUs != 0, "deploy.resources.reservations.cpus", scheduler)
-		k.refuse(r.Pids != 0, "deploy.resources.reservations.pids", "there are only limits for it")
-		k.refuse(len(r.GenericResources) > 0, "deploy.resources.reservations.generic_resources", scheduler)
+		k.ignore(r.NanoCPUs != 0, "deploy.resources.reservations.cpus", scheduler)
+		k.ignore(r.Pids != 0, "deploy.resources.reservations.pids", "there are only limits for it")
+		k.ignore(len(r.GenericResources) > 0, "deploy.resources.reservations.generic_resources", scheduler)
 	}
 	if l := d.Resources.Limits; l != nil {
-		k.refuse(len(l.Devices) > 0, "deploy.resources.limits.devices", "devices are reserved; use reservations")
-		k.refuse(len(l.GenericResources) > 0, "deploy.resources.limits.generic_resources", scheduler)
+		k.ignore(len(l.Devices) > 0, "deploy.resources.limits.devices", "devices are reserved; use reservations")
+		k.ignore(len(l.GenericResources) > 0, "deploy.resources.limits.generic_resources", scheduler)
 	}
 	if r := d.RestartPolicy; r != nil {
-		k.refuse(r.Delay != nil && *r.Delay != 0, "deploy.restart_policy.delay", "the engine has a delay of its own, from 100 ms doubling to a minute")
-		k.refuse(r.Window != nil && *r.Window != 0, "deploy.restart_policy.window", "the engine takes a start for a success after 10 s")
+		k.ignore(r.Delay != nil && *r.Delay != 0, "deploy.restart_policy.delay", "the engine has a delay of its own, from 100 ms doubling to a minute")
+		k.ignore(r.Window != nil && *r.Window != 0, "deploy.restart_policy.window", "the engine takes a start for a success after 10 s")
 		k.refuse(r.MaxAttempts != nil && *r.MaxAttempts > 0 && r.Condition != "on-failure",
 			"deploy.restart_policy.max_attempts", "the engine counts attempts only with condition: on-failure")
 	}
@@ -121,7 +130,7 @@ func (k *keyCheck) needNewer(s types.ServiceConfig) {
 		k.need(isCDI(d), fmt.Sprintf("devices.%d", i), "1.44")
 	}
 	if h := s.HealthCheck; h != nil && h.StartInterval != nil {
-		k.refuse(h.StartPeriod == nil, "healthcheck.start_interval", "it is of use only with healthcheck.start_period")
+		k.ignore(h.StartPeriod == nil, "healthcheck.start_interval", "it is of use only with healthcheck.start_period")
 	}
 }
 
@@ -137,10 +146,10 @@ func (k *keyCheck) mounts(s types.ServiceConfig) {
 		default:
 			k.refuse(true, key+".type", fmt.Sprintf("%q: an engine without a swarm doesn't know it", v.Type))
 		}
-		k.refuse(v.Bind != nil && v.Type != types.VolumeTypeBind, key+".bind", "the mount is of type "+v.Type)
-		k.refuse(v.Volume != nil && v.Type != types.VolumeTypeVolume, key+".volume", "the mount is of type "+v.Type)
-		k.refuse(v.Tmpfs != nil && v.Type != types.VolumeTypeTmpfs, key+".tmpfs", "the mount is of type "+v.Type)
-		k.refuse(v.Image != nil && v.Type != types.VolumeTypeImage, key+".image", "the mount is of type "+v.Type)
+		k.ignore(v.Bind != nil && v.Type != types.VolumeTypeBind, key+".bind", "the mount is of type "+v.Type)
+		k.ignore(v.Volume != nil && v.Type != types.VolumeTypeVolume, key+".volume", "the mount is of type "+v.Type)
+		k.ignore(v.Tmpfs != nil && v.Type != types.VolumeTypeTmpfs, key+".tmpfs", "the mount is of type "+v.Type)
+		k.ignore(v.Image != nil && v.Type != types.VolumeTypeImage, key+".image", "the mount is of type "+v.Type)
 		k.need(v.Volume != nil && v.Volume.Subpath != "", key+".volume.subpath", "1.45")
 		k.bind(key, v.Bind)
 	}

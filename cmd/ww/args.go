@@ -126,6 +126,19 @@ func lookup(flags []cli.Flag, name string) cli.Flag {
 	return nil
 }
 
+// withoutArguments refuses what a command would ignore.
+func withoutArguments(do cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if c.Args().Present() {
+			return &usageError{
+				fmt.Errorf("%s takes no arguments, and was given %q", c.Command.HelpName, c.Args().First()),
+				fmt.Sprintf("`%s --help` shows its flags", c.Command.HelpName),
+			}
+		}
+		return do(c)
+	}
+}
+
 // unknownCommand is what a command with subcommands does by itself: it says what
 // there is, also about one of them where `help` stands in its place.
 func unknownCommand(c *cli.Context) error {

@@ -61,7 +61,7 @@ func TestRemoteFailures(t *testing.T) {
 // how.
 func TestBusAway(t *testing.T) {
 	for name, order := range map[string]func(w *world) error{
-		"stats":    func(w *world) error { return w.tool.stats(w.ctx, w.remote, true) },
+		"stats":    func(w *world) error { return w.tool.stats(w.ctx, w.remote, nil, true) },
 		"services": func(w *world) error { return w.tool.services(w.ctx, w.remote, true) },
 		"trace":    func(w *world) error { return w.tool.trace(w.ctx, w.remote, "s", true) },
 		"tail":     func(w *world) error { return w.tool.tail(w.ctx, w.remote, nil, true) },

@@ -15,8 +15,9 @@ import (
 
 func (t *tool) busStatsCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "stats",
-		Usage: "show what waits for each component, and what became of the rest",
+		Name:      "stats",
+		Usage:     "show what waits for each component, and what became of the rest; of all components if none is named",
+		ArgsUsage: "[COMPONENT…]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "look again every second, until Ctrl-C; with rates in place of totals"},
 			formatFlag("table", "table or json"),
@@ -27,10 +28,10 @@ func (t *tool) busStatsCommand() *cli.Command {
 			}
 			if c.Bool("watch") {
 				reach := func(ctx context.Context) (*remote, func(), error) { return t.reach(ctx, c) }
-				return t.watchStats(c.Context, reach, time.Second, c.String("format") == "json")
+				return t.watchStats(c.Context, reach, c.Args().Slice(), time.Second, c.String("format") == "json")
 			}
 			return t.onBus(c, func(ctx context.Context, r *remote) error {
-				return t.stats(ctx, r, c.String("format") == "json")
+				return t.stats(ctx, r, c.Args().Slice(), c.String("format") == "json")
 			})
 		},
 	}
@@ -91,8 +92,11 @@ func (a *agent) look(ctx context.Context) (look, error) {
 	return look{Time: now, Components: all, Dropped: dropped}, err
 }
 
-func (t *tool) stats(ctx context.Context, r *remote, asJSON bool) error {
+func (t *tool) stats(ctx context.Context, r *remote, components []string, asJSON bool) error {
 	l, err := only[look](ctx, r, order{Op: opStats})
+	if err == nil {
+		err = l.only(components, r.known)
+	}
 	if err != nil {
 		return err
 	}
@@ -102,14 +106,36 @@ func (t *tool) stats(ctx context.Context, r *remote, asJSON bool) error {
 	return t.showLook(l)
 }
 
+// only leaves nothing but what is said of some components, where some are named.
+// known are those that have containers.
+func (l *look) only(components, known []string) error {
+	if len(components) == 0 {
+		return nil
+	}
+	some := map[string]bus.Stats{}
+	for _, name := range components {
+		s, ok := l.Components[name]
+		if !ok && !slices.Contains(known, name) {
+			all := slices.Concat(known, slices.Collect(maps.Keys(l.Components)))
+			slices.Sort(all)
+			return noComponent(name, slices.Compact(all))
+		}
+		some[name] = s
+	}
+	l.Components, l.Dropped = some, 0
+	return nil
+}
+
 // watchStats shows looks as they come, until ctx ends. A bus that isn't there,
 // or nothing that leads to it, is tried again: reach finds it.
-func (t *tool) watchStats(ctx context.Context, reach func(context.Context) (*remote, func(), error), every time.Duration, asJSON bool) error {
+func (t *tool) watchStats(ctx context.Context, reach func(context.Context) (*remote, func(), error), components []string, every time.Duration, asJSON bool) error {
 	w := &lookout{tool: t, asJSON: asJSON, screen: isTerminal(t.out) && !asJSON}
 	return watchAgain(ctx, reach, every, func(r *remote) error {
 		return r.watch(ctx, order{Op: opStats, Every: every}, parsed(func(l look) error {
 			if l.Error != "" {
 				l.Error = r.away(ctx, l.Error).Error()
+			} else if err := l.only(components, r.known); err != nil {
+				return err
 			}
 			return w.show(l)
 		}))

@@ -179,18 +179,38 @@ func TestBusStats(t *testing.T) {
 	w.publish(text("m1", "greet", "s", "a"), text("m2", "greet", "s", "b"), text("m3", "out", "s", "c"))
 	w.publish(bus.Message{Pattern: bus.PublishSubscribe, Type: "nobody.cares"})
 	w.drained()
-	w.must(w.tool.stats(w.ctx, w.remote, false))
+	w.must(w.tool.stats(w.ctx, w.remote, nil, false))
 	w.match(w.printed(), `
 COMPONENT   DEPTH   IN FLIGHT   DELAYED   LAG   DEAD   OLDEST   HANDLED   RETRIED   REPLICAS
 greet       0       0           0         0     0      -        2         0         1
 out         0       0           0         0     1      -        ‹…›         0         1
 dropped, on topics that nobody subscribes to: 1
 `)
-	w.must(w.tool.stats(w.ctx, w.remote, true))
+	w.must(w.tool.stats(w.ctx, w.remote, nil, true))
 	var l look
 	w.must(json.Unmarshal([]byte(w.printed()), &l))
 	if l.Components["greet"].Handled != 2 || l.Components["out"].Dead != 1 || l.Dropped != 1 || l.Time.IsZero() {
 		t.Errorf("%+v", l)
+	}
+}
+
+// Components that are named are all that is shown, and one that isn't there is a
+// wrong command line: also while one watches.
+func TestBusStatsOfSome(t *testing.T) {
+	w := newWorld(t)
+	w.consume("greet", nil, accept)
+	w.consume("other", nil, accept)
+	w.publish(bus.Message{Pattern: bus.PublishSubscribe, Type: "nobody.cares"})
+	w.must(w.tool.stats(w.ctx, w.remote, []string{"greet", "out"}, false))
+	w.match(w.printed(), `
+COMPONENT   DEPTH   IN FLIGHT   DELAYED   LAG   DEAD   OLDEST   HANDLED   RETRIED   REPLICAS
+greet       0       0           0         0     0      -        0         0         1
+out         0       0           0         0     0      -        0         0         0
+`)
+	w.fails(w.tool.stats(w.ctx, w.remote, []string{"gret"}, true), exitUsage, `there is no component "gret"`, `did you mean "greet"?`)
+	w.fails(w.tool.watchStats(w.ctx, w.reach, []string{"nope"}, time.Millisecond, true), exitUsage, `there is no component "nope"`, "greet, other, out")
+	if out := w.printed(); out != "" {
+		t.Errorf("printed: %s", out)
 	}
 }
 
@@ -214,7 +234,7 @@ func TestBusStatsWatch(t *testing.T) {
 		}
 		return len(p), nil
 	})
-	w.must(w.tool.watchStats(ctx, w.reach, time.Millisecond, true))
+	w.must(w.tool.watchStats(ctx, w.reach, nil, time.Millisecond, true))
 	if code := <-w.ended; looks < 3 || code != exitOK {
 		t.Errorf("%d looks; the other side ends with %d", looks, code)
 	}
@@ -240,7 +260,7 @@ func TestBusStatsWatchAway(t *testing.T) {
 			}
 			return w.out.Write(p)
 		})
-		w.must(w.tool.watchStats(ctx, w.reach, time.Millisecond, asJSON))
+		w.must(w.tool.watchStats(ctx, w.reach, nil, time.Millisecond, asJSON))
 		got, want := w.printed()+w.told(), 2
 		if !asJSON {
 			want = 1 // a person is told once
@@ -275,12 +295,12 @@ func TestBusStatsWatchReaches(t *testing.T) {
 			return writes("", "", 137), func() {}, nil
 		}
 		return w.remote, func() {}, nil
-	}, time.Millisecond, true))
+	}, nil, time.Millisecond, true))
 	if len(lines) != 3 || !strings.Contains(lines[0], "message-bus isn't running: it has no container") || !strings.Contains(lines[1], "exit code 137") || lines[2] != "" {
 		t.Errorf("%q", lines)
 	}
 	wrong := &usageError{errors.New("no such project"), ""}
-	w.fails(w.tool.watchStats(w.ctx, func(context.Context) (*remote, func(), error) { return nil, nil, wrong }, time.Millisecond, true), exitUsage)
+	w.fails(w.tool.watchStats(w.ctx, func(context.Context) (*remote, func(), error) { return nil, nil, wrong }, nil, time.Millisecond, true), exitUsage)
 }
 
 type writer func([]byte) (int, error)

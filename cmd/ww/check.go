@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,16 +19,16 @@ import (
 func (t *tool) checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "check",
-		Usage:     "report every mistake in .ww files",
+		Usage:     "report every mistake in .ww and compose files",
 		ArgsUsage: "[FILE…]",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "file", Aliases: []string{"f"}, Usage: "a .ww file (default: main.ww)"},
+			&cli.StringSliceFlag{Name: "file", Aliases: []string{"f"}, Usage: "a .ww or compose file (default: main.ww, else compose.yaml)"},
 			formatFlag("text", "text or json"),
-			&cli.BoolFlag{Name: "strict", Usage: "kinds and settings that ww doesn't know are errors"},
+			&cli.BoolFlag{Name: "strict", Usage: "kinds and settings that ww doesn't know, and keys of compose files without effect, are errors"},
 		},
 		Action: func(c *cli.Context) error {
 			files := append(c.StringSlice("file"), c.Args().Slice()...)
-			return t.check(files, c.String("format"), c.Bool("strict"))
+			return t.check(c.Context, files, c.String("format"), c.Bool("strict"))
 		},
 	}
 }
@@ -35,22 +37,22 @@ func formatFlag(def, usage string) cli.Flag {
 	return &cli.StringFlag{Name: "format", Value: def, Usage: usage}
 }
 
-func (t *tool) check(files []string, format string, strict bool) error {
+func (t *tool) check(ctx context.Context, files []string, format string, strict bool) error {
 	if err := oneOf("format", format, "text", "json"); err != nil {
 		return err
 	}
-	parsed, sources, diags, err := t.parse(files)
+	files, err := orFound(files)
 	if err != nil {
 		return err
 	}
-	_, more := model.Resolve(parsed...)
-	if diags.HasErrors() {
-		more = nil // what doesn't parse can't be judged further
+	look := t.checkSystem
+	if haveCompose(files) {
+		look = t.checkCompose
 	}
-	if strict {
-		more = model.Strict(more)
+	diags, sources, err := look(ctx, files, strict)
+	if err != nil {
+		return err
 	}
-	diags = append(diags, more...)
 	if format == "json" {
 		if _, err := t.out.Write(syntax.JSON(diags)); err != nil {
 			return err
@@ -67,15 +69,58 @@ func (t *tool) check(files []string, format string, strict bool) error {
 	return nil
 }
 
+// orFound gives the files that are named, or those that are there.
+func orFound(files []string) ([]string, error) {
+	if len(files) > 0 {
+		return files, nil
+	}
+	return compose.FindFiles()
+}
+
+// haveCompose tells whether there is a compose file among files.
+func haveCompose(files []string) bool {
+	return slices.ContainsFunc(files, func(f string) bool { return f != "-" && filepath.Ext(f) != ".ww" })
+}
+
+// checkSystem finds the mistakes of .ww files.
+func (t *tool) checkSystem(_ context.Context, files []string, strict bool) (syntax.Diagnostics, map[string][]byte, error) {
+	parsed, sources, diags, err := t.parse(files)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, more := model.Resolve(parsed...)
+	if diags.HasErrors() {
+		more = nil // what doesn't parse can't be judged further
+	}
+	if strict {
+		more = model.Strict(more)
+	}
+	return append(diags, more...), sources, nil
+}
+
+// checkCompose finds the mistakes of files of which at least one is a compose
+// file: all that keeps them from being run, but for what a particular engine lacks.
+func (t *tool) checkCompose(ctx context.Context, files []string, strict bool) (syntax.Diagnostics, map[string][]byte, error) {
+	l, err := compose.Load(ctx, compose.Request{Files: files, Strict: strict, Stdin: t.in})
+	switch {
+	case l == nil || errors.Is(err, context.Canceled):
+		return nil, nil, &configError{err, ""}
+	case err != nil:
+		return append(l.Diagnostics, syntax.Diagnostic{Severity: syntax.Error, Code: "invalid", Span: placeless(l), Message: err.Error()}), l.Sources, nil
+	case l.Diagnostics.HasErrors():
+		return l.Diagnostics, l.Sources, nil
+	}
+	more, err := keys(ctx, l, nil)
+	for i := range more {
+		if strict && more[i].Code == ignoredKey {
+			more[i].Severity = syntax.Error
+		}
+	}
+	return append(l.Diagnostics, more...), l.Sources, err
+}
+
 // parse reads .ww files; "-" is standard input.
 func (t *tool) parse(files []string) ([]*syntax.File, map[string][]byte, syntax.Diagnostics, error) {
-	if len(files) == 0 {
-		main, err := compose.FindMain("")
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		files = []string{main}
-	}
 	var parsed []*syntax.File
 	var diags syntax.Diagnostics
 	sources := map[string][]byte{}

@@ -1,30 +1,109 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/dockerx"
+	"woodwork.dev/ww/runtime/deploy"
+	"woodwork.dev/ww/syntax"
 )
 
 // checkKeys refuses what the engine can't do, before anything is changed, and
-// tells where each of it stands.
-func checkKeys(ctx context.Context, l *compose.Loaded, d *dockerx.Engine) error {
-	err := d.Check(ctx, l.Project)
-	var refused dockerx.Refusals
-	if !errors.As(err, &refused) {
+// warns of what has no effect; it shows where each of it stands. Without an engine
+// it is what no engine can do.
+func (t *tool) checkKeys(ctx context.Context, l *compose.Loaded, d *dockerx.Engine) error {
+	ds, err := keys(ctx, l, d)
+	if err != nil {
 		return err
 	}
-	lines := make([]string, len(refused))
-	for i, r := range refused {
-		lines[i] = r.Key + " " + r.Why
-		if at := l.Place(r.Key); at != "" {
-			lines[i] = at + ": " + lines[i]
+	if err := syntax.Render(t.err, ds, l.Sources, colourful(t.err)); err != nil {
+		return err
+	}
+	if ds.HasErrors() {
+		return errReported{exitConfig}
+	}
+	return nil
+}
+
+// ignoredKey is the code of a key that has no effect.
+const ignoredKey = "ignored-key"
+
+// keys gives what is wrong with the keys of a project that could be read.
+func keys(ctx context.Context, l *compose.Loaded, d *dockerx.Engine) (syntax.Diagnostics, error) {
+	check := func() error { return dockerx.Check(l.Project) }
+	if d != nil {
+		check = func() error { return d.Check(ctx, l.Project) }
+	}
+	err := check()
+	var refused dockerx.Refusals
+	if err != nil && !errors.As(err, &refused) {
+		var engine *deploy.EngineError
+		if d == nil && errors.As(err, &engine) {
+			return syntax.Diagnostics{{Severity: syntax.Error, Code: "wrong-value", Span: placeless(l), Message: err.Error(), Remedy: engine.Remedy}}, nil
 		}
+		return nil, err
+	}
+	ignored := dockerx.Ignored(l.Project)
+	if len(refused) == 0 && len(ignored) == 0 {
+		return nil, nil
 	}
 	_, remedy := classify(err)
-	return &configError{fmt.Errorf("this engine can't do all that is asked for:\n  %s", strings.Join(lines, "\n  ")), remedy}
+	places := l.Places(ctx)
+	var ds syntax.Diagnostics
+	add := func(r dockerx.Refusal, severity syntax.Severity, code, message, remedy string) {
+		at, ok := places.Of(r.Key)
+		if !ok {
+			at = placeless(l)
+		}
+		ds = append(ds, syntax.Diagnostic{Severity: severity, Code: code, Span: at, Message: message, Remedy: remedy})
+	}
+	for _, r := range refused {
+		add(r, syntax.Error, "unsupported-key", r.String(), remedy)
+	}
+	for _, r := range once(ignored) {
+		add(r, syntax.Warning, ignoredKey, r.String(), "")
+	}
+	slices.SortStableFunc(ds, func(a, b syntax.Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.Span.File, b.Span.File), cmp.Compare(a.Span.Start.Offset, b.Span.Start.Offset))
+	})
+	return ds, nil
+}
+
+// once gives what several services have in common one warning, at the first.
+func once(ignored dockerx.Refusals) dockerx.Refusals {
+	var out dockerx.Refusals
+	others := map[string][]string{}
+	kind := func(r dockerx.Refusal) (section, name, key string) {
+		parts := strings.SplitN(r.Key, ".", 3)
+		return parts[0], parts[1], parts[0] + "." + parts[2] + r.Why
+	}
+	for _, r := range ignored {
+		_, name, key := kind(r)
+		if _, ok := others[key]; !ok {
+			out = append(out, r)
+			others[key] = []string{}
+		} else if !slices.Contains(others[key], name) {
+			others[key] = append(others[key], name)
+		}
+	}
+	for i, r := range out {
+		section, _, key := kind(r)
+		if n := len(others[key]); n == 1 {
+			out[i].Why += fmt.Sprintf(" (and so in %s.%s)", section, others[key][0])
+		} else if n > 1 {
+			out[i].Why += fmt.Sprintf(" (and so in %d other %s)", n, section)
+		}
+	}
+	return out
+}
+
+// placeless is the place of what has none of its own: the first file.
+func placeless(l *compose.Loaded) syntax.Span {
+	return syntax.Span{File: l.First()}
 }

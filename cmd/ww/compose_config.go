@@ -33,7 +33,7 @@ func (t *tool) configCommand() *cli.Command {
 			formatFlag("yaml", "yaml or json"),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`"},
 			&cli.BoolFlag{Name: "no-interpolate", Usage: "leave variables as they are (as they always are in what comes from a .ww file)"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "only look for mistakes"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "only look for mistakes, also for what `up` would refuse"},
 			&cli.BoolFlag{Name: "variables", Usage: "the variables that the files have, with what counts where they aren't set"},
 			&cli.BoolFlag{Name: "no-normalize", Usage: "add nothing that follows from something else"},
 			&cli.BoolFlag{Name: "no-path-resolution", Usage: "leave relative paths as they are"},
@@ -68,7 +68,7 @@ func (t *tool) config(c *cli.Context) (err error) {
 	p := l.Project
 	switch {
 	case c.Bool("quiet"):
-		return nil
+		return t.checkKeys(c.Context, l, nil)
 	case c.Bool("services"):
 		return t.printNames(p.ServiceNames())
 	case c.Bool("volumes"):

@@ -10,14 +10,16 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/compose"
+	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 )
 
 func (t *tool) downCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "down",
-		Usage: "stop and remove the system's containers and networks",
+		Name:      "down",
+		Usage:     "stop and remove the system's containers and networks; of services that are named, their containers and those of all that depend on them",
+		ArgsUsage: "[SERVICE…]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "also its volumes, and with them the messages that wait on the bus"},
 			&cli.StringFlag{Name: "rmi", Usage: "also images: `all`, or `local` for those that were built here"},
@@ -49,20 +51,32 @@ func (t *tool) down(c *cli.Context) error {
 	}
 	defer r.engine.Close()
 	defer unlock()
-	opts := plan.DownOptions{Volumes: c.Bool("volumes"), Images: r.images(c.String("rmi"))}
+	if _, err := t.pick(c, r, c.Args().Slice(), false); err != nil {
+		return err
+	}
+	opts := plan.DownOptions{Volumes: c.Bool("volumes")}
 	l := t.file(c)
 	off := disabled(l, r)
 	var others []plan.Container
 	if !c.Bool("remove-orphans") {
 		others = t.others(l, r)
 	}
-	opts.Keep = slices.Concat(off, others)
+	if some := c.Args().Slice(); len(some) > 0 {
+		opts.Keep = plan.Without(r.have.Containers, some)
+		off, others = nil, nil // who names services knows that others stay
+	} else {
+		opts.Keep = slices.Concat(off, others)
+	}
+	opts.Images = r.images(c.String("rmi"), opts.Keep)
 	var project *types.Project // for its hooks
 	if l != nil {
 		project = l.Project
 	}
 	progress := t.progressOf(r.name, r.phase, c.Bool("quiet"))
 	drain := t.newDrain(r, durationOf(c, "drain"))
+	if slices.ContainsFunc(opts.Keep, func(ctr plan.Container) bool { return ctr.Labels[deploy.LabelPhase] == string(model.PhaseBus) }) {
+		drain = nil // the bus stays, and keeps what waits
+	}
 	opts.Drain = drain != nil
 	if p := plan.Down(r.have, opts); dryRun(c) && !p.Empty() {
 		_, err := fmt.Fprint(t.out, p)
@@ -81,7 +95,9 @@ func (t *tool) down(c *cli.Context) error {
 	if len(off) > 0 {
 		fmt.Fprintf(t.err, "note: %s are of profiles that aren't enabled and stay, with the networks: --profile '*' down takes them along\n", containerNames(off))
 	}
-	if p.Empty() && !c.Bool("quiet") {
+	if p.Empty() && c.Args().Present() && len(r.have.Containers) > 0 {
+		fmt.Fprintln(t.err, "nothing to do: they have no containers")
+	} else if p.Empty() && !c.Bool("quiet") {
 		fmt.Fprintf(t.err, "nothing to do: there is nothing of %s\n", r.name)
 	} else {
 		progress.total(p)
@@ -116,9 +132,13 @@ func disabled(l *compose.Loaded, r *running) []plan.Container {
 }
 
 // file is what the command line's files say, where there are any that can be
-// read: going down doesn't depend on that.
+// read: going down doesn't depend on that. As with docker compose, a name without
+// -f means a project of its own: a file that happens to be here has no say in it.
 func (t *tool) file(c *cli.Context) *compose.Loaded {
 	req := t.request(c)
+	if req.Name != "" && len(req.Files) == 0 {
+		return nil
+	}
 	req.Running = true
 	l, err := compose.Load(c.Context, req)
 	if err != nil || l.Project == nil {
@@ -137,10 +157,13 @@ func (r *running) phase(service string) string {
 	return ""
 }
 
-// images lists the images that go along.
-func (r *running) images(which string) []string {
+// images lists the images that go along, which are none of what is kept.
+func (r *running) images(which string, kept []plan.Container) []string {
 	var refs []string
 	for _, c := range r.have.Containers {
+		if slices.ContainsFunc(kept, func(k plan.Container) bool { return k.Image == c.Image }) {
+			continue
+		}
 		mine := r.name + "-" + c.Service
 		if which == "all" || which == "local" && (c.Image == mine || strings.HasPrefix(c.Image, mine+":") || strings.HasPrefix(c.Image, "ww-component:")) {
 			refs = append(refs, c.Image)

@@ -66,7 +66,7 @@ func (t *tool) upRequest(c *cli.Context, d *dockerx.Engine) (*compose.Loaded, de
 		}
 		fmt.Fprintf(t.err, "note: not in containers, and not part of this: %s; `ww up` runs all of the file\n", strings.Join(names, ", "))
 	}
-	if err := checkKeys(c.Context, l, d); err != nil {
+	if err := t.checkKeys(c.Context, l, d); err != nil {
 		return nil, req, err
 	}
 	req = deploy.UpRequest{

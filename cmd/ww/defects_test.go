@@ -162,3 +162,31 @@ func TestVolumeChanged(t *testing.T) {
 		t.Errorf("after that:\n%s", out)
 	}
 }
+
+// TestSwarmKeys: a file with keys that docker compose does nothing with comes up,
+// and each of them is told once.
+func TestSwarmKeys(t *testing.T) {
+	newFaked(t, apps(nil), map[string]string{"compose.yml": `services:
+  a: &a
+    image: app:1
+    deploy:
+      mode: global
+      labels: {a: b}
+      placement: {constraints: [node.role==manager]}
+      restart_policy: {condition: on-failure, delay: 5s, max_attempts: 3}
+  b: *a
+  c: *a
+`})
+	code, _, err := ww("compose", "up", "-d", "--quiet")
+	for _, want := range []string{"deploy.labels", "deploy.placement.constraints", "deploy.restart_policy.delay"} {
+		if strings.Count(err, "compose.yml:") != 3 || !strings.Contains(err, "warning: services.a."+want+" has no effect") || !strings.Contains(err, "(and so in 2 other services)") {
+			t.Errorf("%s: %s", want, err)
+		}
+	}
+	if code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if out := planned(t); !strings.Contains(out, "nothing to do") {
+		t.Errorf("%s", out)
+	}
+}

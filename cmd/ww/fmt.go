@@ -35,10 +35,18 @@ type formatMode struct{ write, check, diff bool }
 func (t *tool) format(files []string, mode formatMode) error {
 	if len(files) == 0 {
 		main, err := compose.FindMain("")
+		if found, failed := compose.FindFiles(); errors.Is(err, compose.ErrNoFile) && failed == nil {
+			return onlySystems(found[0])
+		}
 		if err != nil {
 			return err
 		}
 		files = []string{main}
+	}
+	for _, name := range files {
+		if ext := filepath.Ext(name); ext == ".yaml" || ext == ".yml" {
+			return onlySystems(name)
+		}
 	}
 	code := exitOK
 	for _, name := range files {
@@ -66,6 +74,10 @@ func (t *tool) format(files []string, mode formatMode) error {
 		return errReported{code}
 	}
 	return nil
+}
+
+func onlySystems(name string) error {
+	return &usageError{fmt.Errorf("fmt formats .ww files only, and %s is a compose file", name), "name a .ww file; `ww compose config` prints a compose file in its canonical form"}
 }
 
 // formatOne does with one file what the mode says, and reports whether it

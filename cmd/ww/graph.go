@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/syntax"
 )
@@ -13,73 +17,112 @@ import (
 func (t *tool) graphCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "graph",
-		Usage:     "show the components and what goes between them",
+		Usage:     "show the components and what goes between them; of compose files, the services and what they depend on",
 		ArgsUsage: "[FILE…]",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "file", Aliases: []string{"f"}, Usage: "a .ww file (default: main.ww)"},
+			&cli.StringSliceFlag{Name: "file", Aliases: []string{"f"}, Usage: "a .ww or compose file (default: main.ww, else compose.yaml)"},
 			formatFlag("mermaid", "mermaid, dot or json"),
 		},
 		Action: func(c *cli.Context) error {
-			return t.graph(append(c.StringSlice("file"), c.Args().Slice()...), c.String("format"))
+			return t.graph(c.Context, append(c.StringSlice("file"), c.Args().Slice()...), c.String("format"))
 		},
 	}
 }
 
-func (t *tool) graph(files []string, format string) error {
+func (t *tool) graph(ctx context.Context, files []string, format string) error {
 	if err := oneOf("format", format, "mermaid", "dot", "json"); err != nil {
 		return err
 	}
-	parsed, sources, diags, err := t.parse(files)
+	files, err := orFound(files)
 	if err != nil {
 		return err
+	}
+	look := t.systemGraph
+	if haveCompose(files) {
+		look = t.composeGraph
+	}
+	g, err := look(ctx, files)
+	if err != nil {
+		return err
+	}
+	switch format {
+	case "json":
+		return t.printJSON(g)
+	case "dot":
+		_, err = fmt.Fprint(t.out, dot(g))
+	default:
+		_, err = fmt.Fprint(t.out, mermaid(g))
+	}
+	return err
+}
+
+// graph is what is drawn.
+type graph struct {
+	Nodes []graphNode  `json:"components"`
+	Edges []model.Edge `json:"edges"`
+}
+
+type graphNode struct {
+	Name  string      `json:"name"`
+	Kind  string      `json:"kind"`
+	Type  string      `json:"type,omitempty"`
+	Phase model.Phase `json:"phase,omitempty"`
+}
+
+func (n graphNode) what() string { return strings.TrimSpace(n.Kind + " " + n.Type) }
+
+// systemGraph is that of .ww files.
+func (t *tool) systemGraph(_ context.Context, files []string) (graph, error) {
+	parsed, sources, diags, err := t.parse(files)
+	if err != nil {
+		return graph{}, err
 	}
 	p, more := model.Resolve(parsed...)
 	diags = append(diags, more...)
 	if diags.HasErrors() {
 		if err := syntax.Render(t.err, diags, sources, colourful(t.err)); err != nil {
-			return err
+			return graph{}, err
 		}
-		return errReported{exitConfig}
+		return graph{}, errReported{exitConfig}
 	}
-	switch format {
-	case "json":
-		return t.printJSON(graphJSON(p))
-	case "dot":
-		_, err = fmt.Fprint(t.out, dot(p))
-	default:
-		_, err = fmt.Fprint(t.out, mermaid(p))
-	}
-	return err
-}
-
-type graphNode struct {
-	Name  string `json:"name"`
-	Kind  string `json:"kind"`
-	Type  string `json:"type,omitempty"`
-	Phase string `json:"phase"`
-}
-
-func graphJSON(p *model.Project) any {
-	nodes := []graphNode{}
+	g := graph{[]graphNode{}, append([]model.Edge{}, p.Edges()...)}
 	for _, c := range p.Components {
-		nodes = append(nodes, graphNode{c.Name, c.Kind, c.Type, string(c.Phase)})
+		g.Nodes = append(g.Nodes, graphNode{c.Name, c.Kind, c.Type, c.Phase})
 	}
-	edges := p.Edges()
-	if edges == nil {
-		edges = []model.Edge{}
+	return g, nil
+}
+
+// composeGraph is that of files of which at least one is a compose file: all its
+// services, whatever their profile, and what they depend on.
+func (t *tool) composeGraph(ctx context.Context, files []string) (graph, error) {
+	l, err := t.load(ctx, compose.Request{Files: files, Profiles: []string{"*"}, Running: true, Stdin: t.in})
+	if err != nil {
+		return graph{}, err
 	}
-	return map[string]any{"components": nodes, "edges": edges}
+	g := graph{[]graphNode{}, []model.Edge{}}
+	for _, name := range l.Project.ServiceNames() {
+		s := l.Project.Services[name]
+		what := s.Image
+		if what == "" && s.Build != nil {
+			what = "(built here)"
+		}
+		g.Nodes = append(g.Nodes, graphNode{Name: name, Kind: "service", Type: what})
+		for _, on := range slices.Sorted(maps.Keys(s.DependsOn)) {
+			g.Edges = append(g.Edges, model.Edge{From: name, To: on, Kind: "uses"})
+		}
+	}
+	return g, nil
 }
 
 // mermaid draws ingress as stadiums, what others need as cylinders, topics as
 // hexagons. Results flow along solid arrows; dotted ones are references.
-func mermaid(p *model.Project) string {
+func mermaid(g graph) string {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
 	id := map[string]string{}
-	for i, c := range p.Components {
+	for i, c := range g.Nodes {
 		id[c.Name] = fmt.Sprintf("c%d", i)
-		label := strings.TrimSpace(c.Name + "<br><small>" + strings.TrimSpace(c.Kind+" "+c.Type) + "</small>")
+		label := c.Name + "<br><small>" + c.what() + "</small>"
 		open, end := "[", "]"
 		switch c.Phase {
 		case model.PhaseIngress:
@@ -90,7 +133,7 @@ func mermaid(p *model.Project) string {
 		fmt.Fprintf(&b, "    c%d%s\"%s\"%s\n", i, open, mermaidText(label), end)
 	}
 	topics := map[string]string{}
-	for _, e := range p.Edges() {
+	for _, e := range g.Edges {
 		switch e.Kind {
 		case "to":
 			fmt.Fprintf(&b, "    %s --> %s\n", id[e.From], id[e.To])
@@ -109,10 +152,10 @@ func mermaid(p *model.Project) string {
 
 func mermaidText(s string) string { return strings.ReplaceAll(s, `"`, "#quot;") }
 
-func dot(p *model.Project) string {
+func dot(g graph) string {
 	var b strings.Builder
 	b.WriteString("digraph ww {\n    rankdir=LR;\n    node [shape=box];\n")
-	for _, c := range p.Components {
+	for _, c := range g.Nodes {
 		shape := ""
 		switch c.Phase {
 		case model.PhaseIngress:
@@ -120,9 +163,9 @@ func dot(p *model.Project) string {
 		case model.PhaseBacking:
 			shape = ", shape=cylinder"
 		}
-		fmt.Fprintf(&b, "    %q [label=%q%s];\n", c.Name, c.Name+"\n"+strings.TrimSpace(c.Kind+" "+c.Type), shape)
+		fmt.Fprintf(&b, "    %q [label=%q%s];\n", c.Name, c.Name+"\n"+c.what(), shape)
 	}
-	for _, e := range p.Edges() {
+	for _, e := range g.Edges {
 		switch e.Kind {
 		case "to":
 			fmt.Fprintf(&b, "    %q -> %q;\n", e.From, e.To)

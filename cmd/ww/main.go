@@ -86,8 +86,11 @@ func prepare(c *cli.Command) {
 	for _, sub := range c.Subcommands {
 		prepare(sub)
 	}
-	if len(c.Subcommands) > 0 {
+	switch {
+	case len(c.Subcommands) > 0:
 		c.Action = unknownCommand
+	case c.ArgsUsage == "" && !c.Hidden:
+		c.Action = withoutArguments(c.Action)
 	}
 }
 

@@ -10,7 +10,7 @@ type DownOptions struct {
 	Volumes bool     // also the project's named volumes, and anonymous ones
 	Images  []string // also these images
 	// Keep lists what stays: services that are no part of what goes down.
-	// Where it isn't empty, networks stay as well.
+	// Where it isn't empty, networks stay as well, and so do their volumes.
 	Keep []Container
 	// Drain lets the queues of the bus run empty before the components stop,
 	// once what accepts work from outside has.
@@ -78,7 +78,10 @@ func Down(have Observed, opts DownOptions) Plan {
 			}
 		}
 		for _, v := range have.Volumes {
-			if v.Owned {
+			used := slices.ContainsFunc(opts.Keep, func(c Container) bool {
+				return slices.ContainsFunc(c.Mounts, func(m Mount) bool { return m.Volume == v.Name })
+			})
+			if v.Owned && !used {
 				g.add(Step{Op: RemoveVolume, Service: v.Key, Name: v.Name, Target: v.Name}, all...)
 			}
 		}
@@ -94,6 +97,24 @@ func Down(have Observed, opts DownOptions) Plan {
 		panic(err)
 	}
 	return Plan{Steps: steps}
+}
+
+// Without lists what of have stays when services, and all that depend on them, go
+// down.
+func Without(have []Container, services []string) []Container {
+	going := map[string]bool{}
+	for _, s := range services {
+		going[s] = true
+	}
+	for changed := true; changed; {
+		changed = false
+		for _, c := range have {
+			if !going[c.Service] && slices.ContainsFunc(c.DependsOn, func(d Dependency) bool { return going[d.Service] }) {
+				going[c.Service], changed = true, true
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(have), func(c Container) bool { return going[c.Service] })
 }
 
 // forget removes a volume that nobody has named. An engine does that along with

@@ -10,7 +10,7 @@
 // with ?session=ID as another way to name the session. The answer is
 // {"value","session_id","message_id"}; with "Accept: text/event-stream" it is
 // a stream of the events chunk ({"value"}), and answer or error. Status codes:
-// 400 a body that is none of these, 413 one that is too large, 502 the answer
+// 400 a body that is none of these, 408 one that doesn't come, 413 one that is too large, 502 the answer
 // is an error, 503 shutting down, not ready, or the message could not be
 // delivered now, 504 no answer in time. How the bus failed is in the log only.
 //
@@ -30,6 +30,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -158,11 +159,18 @@ func (s *server) deliver(ctx context.Context, in component.Submission) (bus.Repl
 // what is wrong with it: its body may have so many bytes.
 func Read(w http.ResponseWriter, r *http.Request, maxBody int64) (component.Submission, int, error) {
 	in := component.Submission{ID: bus.NewID(), Session: r.URL.Query().Get("session")}
+	if r.ContentLength > maxBody {
+		// None of it is read: who waits for a 100 Continue need not send it.
+		w.Header().Set("Connection", "close")
+		return in, http.StatusRequestEntityTooLarge, tooLarge(maxBody)
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
+	var limit *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooLarge):
-		return in, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody)
+	case errors.As(err, &limit):
+		return in, http.StatusRequestEntityTooLarge, tooLarge(maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return in, http.StatusRequestTimeout, errors.New("the body took too long to come")
 	case err != nil:
 		return in, http.StatusBadRequest, errors.New("the body ended early")
 	}
@@ -177,6 +185,8 @@ func Read(w http.ResponseWriter, r *http.Request, maxBody int64) (component.Subm
 	}
 	return in, 0, nil
 }
+
+func tooLarge(maxBody int64) error { return fmt.Errorf("the body is larger than %d bytes", maxBody) }
 
 // payload takes the payload out of a body, and the session where it names one.
 func payload(body []byte, contentType string, session *string) (json.RawMessage, error) {

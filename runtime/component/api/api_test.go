@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/component"
@@ -142,6 +144,49 @@ func TestMethods(t *testing.T) {
 		if res.StatusCode != 405 || res.Header.Get("Allow") != tt.allow || !strings.Contains(body, `"error"`) {
 			t.Errorf("%s %s: %d %v %s", tt.method, tt.path, res.StatusCode, res.Header, body)
 		}
+	}
+}
+
+// TestSlowBody: whoever is cut off for a body that doesn't come learns why.
+func TestSlowBody(t *testing.T) {
+	status, said := 0, make(chan error, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetReadDeadline(time.Now()); err != nil {
+			t.Error(err)
+		}
+		var err error
+		_, status, err = api.Read(w, r, 1<<10)
+		said <- err
+	}))
+	defer s.Close()
+	body, never := io.Pipe()
+	defer func() { _ = never.Close() }()
+	go func() {
+		res, err := http.Post(s.URL, "application/json", body)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+	}()
+	if err := <-said; status != http.StatusRequestTimeout || err == nil || !strings.Contains(err.Error(), "took too long") {
+		t.Errorf("%d %v", status, err)
+	}
+}
+
+// TestLargeBody: one that is too large is refused before any of it is sent.
+func TestLargeBody(t *testing.T) {
+	s := serve(t, `{"max_body": 1024}`)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 413 ") || !strings.Contains(string(answer), "larger than 1024 bytes") {
+		t.Errorf("%s %v", answer, err)
 	}
 }
 

@@ -165,6 +165,9 @@ func TestServer(t *testing.T) {
 		{"POST", "/b/messages", `{"value":"x"}`, 202, `"message_id"`},
 		{"POST", "/c/input", `{"value":"x"}`, 404, `there are a, b`},
 		{"POST", "/c/messages", `{"value":"x"}`, 404, `there are a, b`},
+		{"POST", "/a/messages", `{"value":"x"`, 400, `not JSON`},
+		{"POST", "/a/input", "{\"value\":\"\xff\"}", 400, `not UTF-8`},
+		{"POST", "/a/input", `{"value":"x","session":7}`, 400, `must be a string`},
 		{"POST", "/a/input", `{"value":`, 400, `not JSON`},
 		{"POST", "/a/messages", ``, 400, `the body is empty`},
 		{"POST", "/a/input", `"` + strings.Repeat("x", 9<<20) + `"`, 413, `larger than`},
@@ -195,6 +198,11 @@ func TestToken(t *testing.T) {
 			if status, body := call(t, "GET", url+path, "", "Authorization", header); status != 401 {
 				t.Errorf("%s with %q: %d %s", path, header, status, body)
 			}
+		}
+	}
+	for _, path := range []string{"/b/input", "/b/messages", "/nobody/input"} {
+		if status, body := call(t, "POST", url+path, `{"value":"x"}`, "Authorization", "Bearer sesam"); status != 401 || !strings.Contains(body, "Authorization: Bearer") {
+			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
 	if status, _ := call(t, "GET", url+"/health", ""); status != 200 {

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// says is what a command that has to succeed prints.
+func says(t *testing.T, args ...string) (out, err string) {
+	t.Helper()
+	code, out, err := ww(args...)
+	if code != exitOK {
+		t.Fatalf("%v: exit code %d: %s", args, code, err)
+	}
+	return out, err
+}
+
+// TestDownOfSome: of services that are named nothing goes but they, and what
+// depends on them; a name that isn't there takes nothing down.
+func TestDownOfSome(t *testing.T) {
+	f := newFaked(t, apps(nil), map[string]string{"compose.yml": `services:
+  web: {image: "app:1", depends_on: [api]}
+  api: {image: "app:1", depends_on: [db]}
+  db: {image: "app:1", volumes: ["data:/data"]}
+  other: {image: "app:1", volumes: ["mine:/data"]}
+  off: {image: "app:1", profiles: [p]}
+volumes: {data: {}, mine: {}}
+`})
+	mustWW(t, "compose", "up", "-d", "--quiet")
+	names := func() string {
+		out, _ := says(t, "compose", "ps", "-a", "--services")
+		return strings.Join(strings.Fields(out), " ")
+	}
+	if code, _, err := ww("compose", "down", "wbe"); code != exitUsage || !strings.Contains(err, `did you mean "web"?`) || names() != "api db other web" {
+		t.Errorf("%d %s, left %s", code, err, names())
+	}
+	if _, err := says(t, "compose", "down", "off"); !strings.Contains(err, "nothing to do") || names() != "api db other web" {
+		t.Errorf("%s, left %s", err, names())
+	}
+	if says(t, "compose", "down", "-v", "api"); names() != "db other" {
+		t.Errorf("left %s", names())
+	}
+	if says(t, "compose", "down", "-v", "db"); names() != "other" {
+		t.Errorf("left %s", names())
+	}
+	if left := f.left(); strings.Contains(left, "p_data") || !strings.Contains(left, "p_mine") || !strings.Contains(left, "p_default") {
+		t.Errorf("left %s", left)
+	}
+}
+
+// TestNameAlone: a name without -f is of a project of its own, as with docker
+// compose, whatever file is here.
+func TestNameAlone(t *testing.T) {
+	for name, file := range map[string]string{"broken": "services: [\n", "another": "services: {a: {image: x}, c: {image: x, profiles: [p]}}\n"} {
+		t.Run(name, func(t *testing.T) {
+			f := newFaked(t, apps(nil), map[string]string{
+				"compose.yml": file, "mine/compose.yml": "services:\n  a: {image: \"app:1\"}\n  b: {image: \"app:1\"}\n  c: {image: \"app:1\"}\n",
+			})
+			t.Setenv("COMPOSE_PROJECT_NAME", "")
+			mustWW(t, "compose", "-p", "p", "-f", "mine/compose.yml", "up", "-d", "--quiet")
+			if out, _ := says(t, "compose", "-p", "p", "ps", "--services"); strings.Join(strings.Fields(out), " ") != "a b c" {
+				t.Errorf("ps: %s", out)
+			}
+			for _, verb := range []string{"stop", "start", "restart", "logs", "kill", "start", "down"} {
+				if _, err := says(t, "compose", "-p", "p", verb); strings.Contains(err, "stay") {
+					t.Errorf("%s: %s", verb, err)
+				}
+			}
+			if left := f.left(); left != "" {
+				t.Errorf("left %s", left)
+			}
+		})
+	}
+}
