@@ -103,7 +103,7 @@ func TestIsolated(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) != 3 {
 		t.Fatalf("%s: %v", body, err)
 	}
-	if a := list[0]; a.CPU == nil || *a.CPU < 0.04 || a.Memory == nil || *a.Memory < 1<<20 {
+	if a := list[0]; a.CPU == nil || *a.CPU < 0.01 || a.Memory == nil || *a.Memory < 1<<20 {
 		t.Errorf("a takes nothing: %s", body)
 	}
 	if list[1].CPU == nil || list[2].CPU != nil || list[2].Memory != nil {
