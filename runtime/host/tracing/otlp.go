@@ -248,7 +248,7 @@ func (p *fields) attributes(field protowire.Number, all []attribute.KeyValue) {
 				case attribute.FLOAT64:
 					p.fixed(4, math.Float64bits(a.Value.AsFloat64()))
 				default:
-					p.text(1, a.Value.Emit())
+					p.text(1, a.Value.String())
 				}
 			})
 		})
