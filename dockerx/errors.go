@@ -41,7 +41,10 @@ func (e *Engine) fail(ctx context.Context, what string, err error) error {
 
 func (e *Engine) classify(err error) (deploy.ErrorKind, string) {
 	text := strings.ToLower(err.Error())
+	var ends *endpointsError
 	switch {
+	case errors.As(err, &ends):
+		return deploy.Conflict, ends.remedy()
 	case isDiskFull(err, text):
 		return deploy.DiskFull, "free some space: 'docker system df' shows what takes it, 'docker system prune' removes what nothing uses"
 	case errors.As(err, new(*silentError)):

@@ -3,6 +3,7 @@ package dockerx
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,8 +88,11 @@ func (e *Engine) RemoveNetwork(ctx context.Context, nameOrID string) error {
 			if err == nil || errdefs.IsNotFound(err) {
 				return nil
 			}
-			if !strings.Contains(err.Error(), activeEndpoints) || time.Now().Add(wait).After(deadline) {
+			if !strings.Contains(err.Error(), activeEndpoints) {
 				return err
+			}
+			if time.Now().Add(wait).After(deadline) {
+				return whoseEndpoints(ctx, c, nameOrID, err)
 			}
 			select {
 			case <-time.After(wait):
@@ -97,6 +101,43 @@ func (e *Engine) RemoveNetwork(ctx context.Context, nameOrID string) error {
 			}
 		}
 	})
+}
+
+// whoseEndpoints tells why a network can't be removed.
+func whoseEndpoints(ctx context.Context, c *client.Client, nameOrID string, cause error) error {
+	n, err := c.NetworkInspect(ctx, nameOrID, network.InspectOptions{})
+	if err != nil {
+		return cause
+	}
+	var names []string
+	for _, at := range n.Containers {
+		names = append(names, at.Name)
+	}
+	slices.Sort(names)
+	return &endpointsError{network: n.Name, containers: names, err: cause}
+}
+
+// endpointsError says what is on a network that can't be removed.
+type endpointsError struct {
+	network    string
+	containers []string // none: the engine doesn't know itself
+	err        error
+}
+
+func (e *endpointsError) Error() string {
+	if len(e.containers) == 0 {
+		return "the engine counts endpoints on it that no container has any more, a defect of some engines"
+	}
+	return "other containers are on it: " + strings.Join(e.containers, ", ")
+}
+
+func (e *endpointsError) Unwrap() error { return e.err }
+
+func (e *endpointsError) remedy() string {
+	if len(e.containers) == 0 {
+		return "nothing else is left, and `up` can use it again; to be rid of it restart the engine ('sudo systemctl restart docker') and take it down once more"
+	}
+	return "stop them, or take them off with 'docker network disconnect " + e.network + " NAME', and take it down once more"
 }
 
 // CreateVolume implements deploy.Driver. An engine takes the creation of a

@@ -164,6 +164,19 @@ func TestRemoveNetworkWaitsForEndpoints(t *testing.T) {
 	}
 }
 
+// What never goes away is told with what there is to do about it.
+func TestNetworkThatStays(t *testing.T) {
+	t.Parallel() // it waits as long as people do
+	h := newFake(t, enginetest.Options{})
+	h.fake.AddNetwork("wwtest-held", nil)
+	h.fake.HoldNetwork("wwtest-held", true)
+	err := h.RemoveNetwork(h.ctx, "wwtest-held")
+	e := wantKind(t, err, deploy.Conflict)
+	if !strings.Contains(err.Error(), "no container has any more") || !strings.Contains(e.Remedy, "restart the engine") {
+		t.Errorf("%v: %s", err, e.Remedy)
+	}
+}
+
 func TestObserveOwnership(t *testing.T) {
 	h := newFake(t, enginetest.Options{Images: []string{"redis:7", "registry.example/own/app"}})
 	h.project.Name = "p"

@@ -237,10 +237,10 @@ func (c *contest) text(name string) string {
 // that is measured has to wait for that.
 func (c *contest) settled() {
 	c.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute) // a component's check comes once a minute
 	for strings.Contains(docker(c.t, "ps", "--filter", "label=com.docker.compose.project="+c.name, "--format", "{{.Status}}"), "starting") {
 		if time.Now().After(deadline) {
-			c.t.Fatal("not healthy within a minute")
+			c.t.Fatal("not healthy within three minutes")
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -80,6 +80,22 @@ func (e *Engine) listNetworks(_ http.ResponseWriter, r *http.Request) (reply, er
 	return ok(list)
 }
 
+func (e *Engine) inspectNetwork(_ http.ResponseWriter, r *http.Request) (reply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.network(r.PathValue("id"))
+	if n == nil {
+		return reply{}, errorf(http.StatusNotFound, "network %s not found", r.PathValue("id"))
+	}
+	containers := map[string]any{}
+	for id := range n.ends {
+		if c := e.find(id); c != nil {
+			containers[c.id] = map[string]any{"Name": c.name}
+		}
+	}
+	return ok(map[string]any{"Id": n.ID, "Name": n.Name, "Driver": n.Driver, "Labels": n.Labels, "Scope": "local", "Containers": containers})
+}
+
 func (e *Engine) createNetwork(_ http.ResponseWriter, r *http.Request) (reply, error) {
 	var req netw
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {

@@ -105,6 +105,7 @@ func (e *Engine) routes() map[string]struct {
 		"POST /exec/{id}/start":          {"exec.start", e.startExec},
 		"GET /exec/{id}/json":            {"exec.inspect", e.inspectExec},
 		"GET /networks":                  {"network.list", e.listNetworks},
+		"GET /networks/{id}":             {"network.inspect", e.inspectNetwork},
 		"POST /networks/create":          {"network.create", e.createNetwork},
 		"POST /networks/{id}/connect":    {"network.connect", e.connectNetwork},
 		"POST /networks/{id}/disconnect": {"network.disconnect", e.disconnectNetwork},
