@@ -24,7 +24,7 @@ type glance struct {
 // glance looks at what runs in this process; a bus that is away is no error.
 func (d *localDoor) glance(ctx context.Context) glance {
 	g := glance{Parts: d.parts()}
-	within, cancel := context.WithTimeout(ctx, 5*time.Second)
+	within, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	b, _, err := d.open(within)
 	if err == nil {
@@ -137,15 +137,14 @@ func (s *inProcesses) lookHere(ctx context.Context) (topView, error) {
 }
 
 func (s *inProcesses) glances(ctx context.Context) ([]glance, error) {
-	var all []glance
-	for _, n := range s.processes {
-		g, err := only[glance](ctx, s.tool.throughProcess(n), order{Op: opGlance})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, g)
+	all, errs := make([]glance, len(s.processes)), make([]error, len(s.processes))
+	var looking sync.WaitGroup
+	for i, n := range s.processes {
+		r := s.tool.throughProcess(n)
+		looking.Go(func() { all[i], errs[i] = only[glance](ctx, r, order{Op: opGlance}) })
 	}
-	return all, nil
+	looking.Wait()
+	return all, errors.Join(errs...)
 }
 
 // processRows is a process, and the components that it runs. Those without
