@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/pprof"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,6 +77,70 @@ func TestBusyHandler(t *testing.T) {
 			t.Fatalf("%d %s", status, body)
 		}
 	}
+}
+
+// TestBuiltTogether: those that don't depend on each other are built at the same
+// time, around one bus, which is opened once.
+func TestBuiltTogether(t *testing.T) {
+	w := newWorld(t)
+	w.opts.Components[1].DependsOn = nil
+	var opened atomic.Int64
+	open := w.opts.OpenBus
+	w.opts.OpenBus = func(ctx context.Context) (bus.Bus, registry.Registry, error) {
+		opened.Add(1)
+		return open(ctx)
+	}
+	var building sync.WaitGroup
+	building.Add(len(w.opts.Components))
+	w.build = func(string) error { // ends once all are being built
+		building.Done()
+		building.Wait()
+		return nil
+	}
+	w.stop(w.start())
+	if n := opened.Load(); n != 1 {
+		t.Errorf("the bus was opened %d times", n)
+	}
+}
+
+// TestWaitingCostsNoThread: many connections and handlers that wait need no thread
+// each.
+func TestWaitingCostsNoThread(t *testing.T) {
+	const n = 200
+	w := newWorld(t)
+	w.opts.Components[0].Config.Settings = json.RawMessage(fmt.Sprintf(`{"concurrency": %d}`, n))
+	gate := make(chan struct{})
+	var begun, answered sync.WaitGroup
+	begun.Add(n)
+	w.handle = func(_ context.Context, _ string, m bus.Message) (json.RawMessage, error) {
+		begun.Done()
+		<-gate
+		return m.Payload, nil
+	}
+	s := w.start()
+	defer w.stop(s)
+	threads := pprof.Lookup("threadcreate")
+	before := threads.Count()
+	url := "http://" + s.Addresses()["edge"] + "/b/input"
+	for i := range n {
+		answered.Go(func() {
+			res, err := http.Post(url, "application/json", strings.NewReader(fmt.Sprintf(`{"value":"x","session":"%d"}`, i)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = res.Body.Close()
+			if res.StatusCode != http.StatusOK {
+				t.Error(res.Status)
+			}
+		})
+	}
+	begun.Wait()
+	if more := threads.Count() - before; more > n/4 {
+		t.Errorf("%d threads more for %d that wait", more, n)
+	}
+	close(gate)
+	answered.Wait()
 }
 
 // TestNoEndpoints: a server has the endpoints that it is to have.
