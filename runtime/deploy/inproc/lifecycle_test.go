@@ -90,12 +90,18 @@ func TestBuiltTogether(t *testing.T) {
 		opened.Add(1)
 		return open(ctx)
 	}
-	var building sync.WaitGroup
-	building.Add(len(w.opts.Components))
+	var building atomic.Int64
+	all := make(chan struct{})
 	w.build = func(string) error { // ends once all are being built
-		building.Done()
-		building.Wait()
-		return nil
+		if int(building.Add(1)) == len(w.opts.Components) {
+			close(all)
+		}
+		select {
+		case <-all:
+			return nil
+		case <-time.After(5 * time.Second):
+			return errors.New("the others aren't being built")
+		}
 	}
 	w.stop(w.start())
 	if n := opened.Load(); n != 1 {
