@@ -17,7 +17,7 @@ import (
 // their own, and none for those that share that of the system.
 func TestScaleCPU(t *testing.T) {
 	policy := func() *scale.Policy {
-		return &scale.Policy{Min: 1, Max: 2, CPU: 20, Concurrency: 1, DownAfter: 100 * time.Millisecond, CoolDown: 50 * time.Millisecond}
+		return &scale.Policy{Min: 1, Max: 2, CPU: 5, Concurrency: 1, DownAfter: 100 * time.Millisecond, CoolDown: 50 * time.Millisecond}
 	}
 	// more keeps it busy until there are two instances: whatever waits has no say.
 	more := func(t *testing.T, w *pooled, payload string) {
@@ -34,7 +34,7 @@ func TestScaleCPU(t *testing.T) {
 		})
 		eventually(t, "one is gone", func() bool { return w.instances() == 1 })
 		w.stop(s)
-		if len(w.scales) != 2 || !strings.Contains(w.scales[0], "the load of an instance is") || !strings.Contains(w.scales[0], "20 % is wanted") {
+		if len(w.scales) != 2 || !strings.Contains(w.scales[0], "the load of an instance is") || !strings.Contains(w.scales[0], " 5 % is wanted") {
 			t.Errorf("%q", w.scales)
 		}
 	}
