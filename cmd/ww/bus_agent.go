@@ -49,6 +49,7 @@ const (
 	opPublish  operation = "publish"
 	opTrace    operation = "trace"
 	opServices operation = "services"
+	opGlance   operation = "glance" // of what runs in a process
 )
 
 // result is one line of what comes back: an item, that nothing is missed from
@@ -93,12 +94,11 @@ func (t *tool) busAgentCommand() *cli.Command {
 // busAgent does one order. The end of its input ends it: nothing else tells it
 // that nobody waits any more, since an engine has no way to end a command.
 func (t *tool) busAgent(ctx context.Context, open opener) error {
-	return doOrder(ctx, t.in, t.out, nil, open)
+	return doOrder(ctx, t.in, t.out, &localDoor{open: open})
 }
 
-// doOrder reads one order, does it, and writes what comes back. known are
-// components that there are besides those that the order names as such.
-func doOrder(ctx context.Context, from io.Reader, to io.Writer, known []string, open opener) error {
+// doOrder reads one order, does it through a door, and writes what comes back.
+func doOrder(ctx context.Context, from io.Reader, to io.Writer, d *localDoor) error {
 	a := &agent{out: json.NewEncoder(to)}
 	a.out.SetEscapeHTML(false)
 	in := bufio.NewReader(io.LimitReader(from, 2*bus.MaxMessageBytes))
@@ -110,7 +110,7 @@ func doOrder(ctx context.Context, from io.Reader, to io.Writer, known []string, 
 	if err != nil {
 		return fmt.Errorf("read the order: %w", err)
 	}
-	o.Known = append(o.Known, known...)
+	o.Known = append(o.Known, d.known...)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// A read can't be broken off: the goroutine ends with the program at the
@@ -119,7 +119,10 @@ func doOrder(ctx context.Context, from io.Reader, to io.Writer, known []string, 
 		_, _ = io.Copy(io.Discard, in) // its end is all that matters
 		cancel()
 	}()
-	if a.bus, a.registry, err = open(ctx); err == nil {
+	if o.Op == opGlance && d.parts != nil { // also while the bus is away
+		return a.items(nil, d.glance(ctx))
+	}
+	if a.bus, a.registry, err = d.open(ctx); err == nil {
 		err = errors.Join(a.supervised(ctx, o), a.bus.Close())
 	} else if ctx.Err() == nil {
 		err = &awayError{err}

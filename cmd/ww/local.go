@@ -63,8 +63,9 @@ func (t *tool) announce(s *assembly, running *inproc.System) (leave func(), err 
 type localDoor struct {
 	listener net.Listener
 	files    []string // to be removed in the end, folders last
-	known    []string
+	known    []string // components, besides those that an order names as such
 	open     opener
+	parts    func() []inproc.PartState // nil in a container
 	end      context.CancelFunc
 	wg       sync.WaitGroup
 }
@@ -79,7 +80,7 @@ func openDoor(s *assembly, running *inproc.System) (*localDoor, error) {
 	}
 	n := notice{Project: s.Name, PID: os.Getpid()}
 	addresses := addressesOf(running)
-	d := &localDoor{open: running.Bus}
+	d := &localDoor{open: running.Bus, parts: running.Parts}
 	for _, c := range s.Model.Components {
 		child := noticedChild{Name: c.Name, Kind: c.Kind, Runs: s.kinds[c.Name], Routes: append(append([]string{}, c.To...), c.Topics...), Address: addresses[c.Name]}
 		if c.Deployment != nil {
@@ -132,7 +133,7 @@ func (d *localDoor) serve(ctx context.Context) {
 			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			// Its error is in what it has written.
-			_ = doOrder(ctx, conn, conn, d.known, d.open)
+			_ = doOrder(ctx, conn, conn, d)
 			if ctx.Err() == nil {
 				_, _ = io.WriteString(conn, orderDone+"\n")
 			}

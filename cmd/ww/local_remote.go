@@ -24,6 +24,14 @@ import (
 // nearby finds the process of this folder that runs the project which the command
 // line means; nil where there is none, or where an engine is named.
 func (t *tool) nearby(ctx context.Context, c *cli.Context) *notice {
+	if all := t.allNearby(ctx, c); len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// allNearby are the processes of this folder that run the project, or parts of it.
+func (t *tool) allNearby(ctx context.Context, c *cli.Context) []*notice {
 	if inherited(c, "host") != "" || inherited(c, "context") != "" {
 		return nil
 	}
@@ -33,12 +41,13 @@ func (t *tool) nearby(ctx context.Context, c *cli.Context) *notice {
 		return nil // whoever looks for containers says so
 	}
 	found, _ := filepath.Glob(filepath.Join(compose.ProjectDir(req), compose.Folder, runFolder, name+".*.json"))
+	var all []*notice
 	for _, file := range found {
 		if n := readNotice(file); n != nil && n.Project == name {
-			return n
+			all = append(all, n)
 		}
 	}
-	return nil
+	return all
 }
 
 // readNotice reads what a process says of itself. Where that has died, its files

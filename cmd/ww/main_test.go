@@ -78,6 +78,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("DOCKER_HOST", "unix://"+filepath.Join(env.WorkDir, "no.sock"))
 			env.Setenv("PORT", freePort())
 			env.Setenv("PORT2", freePort())
+			env.Setenv("PORT3", freePort())
 			env.Setenv("EXAMPLES", abs("../../examples"))
 			return nil
 		},

@@ -64,6 +64,14 @@ func downwards[T cmp.Ordered](a, b *T) int {
 	return cmp.Compare(*b, *a)
 }
 
+// note adds what can't be told.
+func (v *topView) note(text string) {
+	if v.Note != "" {
+		text = v.Note + "; " + text
+	}
+	v.Note = text
+}
+
 func (v *topView) sort(by string) {
 	slices.SortFunc(v.Components, func(a, b topRow) int {
 		return cmp.Or(topOrders[by](a, b), strings.Compare(a.Component, b.Component))
@@ -97,11 +105,15 @@ func (t *tool) systemTopCommand() *cli.Command {
 	})
 }
 
-// see finds the system that the command line means.
+// see finds the system that the command line means: that which processes of this
+// folder run, or one in containers.
 func (t *tool) see(ctx context.Context, c *cli.Context) (sight, error) {
+	if s := t.seeProcesses(ctx, c); s != nil {
+		return s, nil
+	}
 	r, err := t.find(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, notHere(err)
 	}
 	return &inContainers{tool: t, running: r}, nil
 }

@@ -19,7 +19,8 @@ const labelDeployment = "dev.woodwork.deployment"
 type inContainers struct {
 	tool    *tool
 	running *running
-	before  look // of the bus; rates are what happened since
+	before  look           // of the bus; rates are what happened since
+	way     func() *remote // to the bus; nil: through one of the containers
 }
 
 func (s *inContainers) close() { _ = s.running.engine.Close() } // nothing is left to be said on it
@@ -65,22 +66,34 @@ func (s *inContainers) look(ctx context.Context) (topView, error) {
 	return v, ctx.Err()
 }
 
-// bus looks at the bus through one of the containers.
+// bus looks at the bus.
 func (s *inContainers) bus(ctx context.Context) (look, error) {
-	door, names, err := s.running.door(nil)
+	r, err := s.remote()
 	if err != nil {
 		return look{}, err
 	}
-	return only[look](ctx, s.tool.through(s.running, door, names), order{Op: opStats})
+	return only[look](ctx, r, order{Op: opStats})
 }
 
 // entries is what components say of themselves.
 func (s *inContainers) entries(ctx context.Context) ([]registry.Entry, error) {
+	r, err := s.remote()
+	if err != nil {
+		return nil, err
+	}
+	return collect[registry.Entry](ctx, r, order{Op: opServices})
+}
+
+// remote is the way to the bus.
+func (s *inContainers) remote() (*remote, error) {
+	if s.way != nil {
+		return s.way(), nil
+	}
 	door, names, err := s.running.door(nil)
 	if err != nil {
 		return nil, err
 	}
-	return collect[registry.Entry](ctx, s.tool.through(s.running, door, names), order{Op: opServices})
+	return s.tool.through(s.running, door, names), nil
 }
 
 // say gives components that an engine has yet to check, which it does once a minute,
@@ -157,13 +170,7 @@ func topRows(cs []plan.Container, usage map[string]dockerx.Usage, bus look, rate
 		}
 	}
 	for i := range rows {
-		row := &rows[i]
-		if s, ok := bus.Components[row.Component]; ok {
-			row.Queue, row.InFlight = plus(row.Queue, s.Depth), plus(row.InFlight, s.InFlight)
-		}
-		if r, ok := rates[row.Component]; ok {
-			row.Rate = plus(row.Rate, r.Handled)
-		}
+		rows[i].addBus(bus.Components, rates)
 	}
 	return rows
 }

@@ -180,12 +180,6 @@ func (t *tool) runnable(s *assembly) error {
 				diags = append(diags, needsVariable(c.Name, e))
 			}
 		})
-		if f := c.Settings.Map("scale").Field("cpu"); f != nil {
-			diags = append(diags, syntax.Diagnostic{
-				Severity: syntax.Warning, Code: "no-container", Span: f.Span, Remedy: "`queue_depth` counts here; `ww compose up` honours both",
-				Message: fmt.Sprintf("the processor's load of %q alone can't be told in one process: %q has no effect here", c.Name, "cpu"),
-			})
-		}
 		diags = append(diags, ofContainers(c)...)
 	}
 	if len(diags) == 0 {

@@ -91,6 +91,16 @@ func ofContainers(c *model.Component) syntax.Diagnostics {
 	for _, key := range []string{"dockerfile", "replicas", "volumes", "requirements", "restart"} {
 		warn(c.Settings.Field(key), "is of containers, and has no effect here", remedy)
 	}
+	if f := c.Settings.Map("scale").Field("cpu"); f != nil && (!process.Known || c.Isolation() != model.OwnProcess) {
+		remedy := "`queue_depth` counts here; `ww compose up` honours both"
+		if process.Known && c.Kind != "output" {
+			remedy = "`isolation: \"process\"` gives it a process of its own; " + remedy
+		}
+		diags = append(diags, syntax.Diagnostic{
+			Severity: syntax.Warning, Code: "no-container", Span: f.Span, Remedy: remedy,
+			Message: fmt.Sprintf("the processor's load of %q alone can't be told here: %q has no effect", c.Name, f.Key),
+		})
+	}
 	switch {
 	case c.Isolation() == model.OwnProcess:
 		if m := c.Settings.Map("resources"); m != nil {

@@ -34,6 +34,9 @@ type Limits struct {
 	PIDs   int64   // processes and threads
 }
 
+// Known says that this system tells what programs take.
+const Known = canLook
+
 // Usage is what a component's programs take of the machine.
 type Usage struct {
 	CPU       time.Duration // since the component began; of those that have ended, too

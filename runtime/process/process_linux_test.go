@@ -291,6 +291,10 @@ func TestUsage(t *testing.T) {
 	if !ok || own.CPU == 0 || own.Memory < 1<<20 || own.Processes < 1 {
 		t.Errorf("this process: %+v", own)
 	}
+	self, ok := Self()
+	if !ok || self.CPU == 0 || self.Memory < 1<<20 || self.Processes != 1 || self.CPU >= own.CPU {
+		t.Errorf("this process alone: %+v, with others %+v", self, own)
+	}
 }
 
 // TestKilled: where the parent is killed nothing is left, neither what has left its

@@ -19,6 +19,7 @@ const tick = 10 * time.Millisecond
 type stat struct {
 	parent, group int
 	cpu           time.Duration // of those, too, that it has waited for
+	own           time.Duration // of itself alone
 	memory        int64
 }
 
@@ -37,7 +38,8 @@ func readStat(pid int) (stat, bool) {
 		return v
 	}
 	return stat{
-		parent: int(n(1)), group: int(n(2)), cpu: time.Duration(n(11)+n(12)+n(13)+n(14)) * tick, memory: n(21) * int64(os.Getpagesize()),
+		parent: int(n(1)), group: int(n(2)), cpu: time.Duration(n(11)+n(12)+n(13)+n(14)) * tick,
+		own: time.Duration(n(11)+n(12)) * tick, memory: n(21) * int64(os.Getpagesize()),
 	}, true
 }
 
@@ -103,4 +105,10 @@ func Own() (Usage, bool) {
 		}
 	}
 	return u, true
+}
+
+// Self is what this process takes, without what it has started.
+func Self() (Usage, bool) {
+	s, ok := readStat(os.Getpid())
+	return Usage{CPU: s.own, Memory: s.memory, Processes: 1}, ok
 }

@@ -11,6 +11,9 @@ func usageOf([]int, *cage) Usage { return Usage{} }
 // Own is what this process takes with all that it has started.
 func Own() (Usage, bool) { return Usage{}, false }
 
+// Self is what this process takes, without what it has started.
+func Self() (Usage, bool) { return Usage{}, false }
+
 // cage is a control group, which only Linux has.
 type cage struct{ dirs []string }
 

@@ -18,23 +18,30 @@ type scaled struct {
 	*part
 	controller *scale.Controller
 	work       sync.WaitGroup
+	meter      *meter        // of the processor's load; nil: nobody can tell whose that is
 	turn       chan struct{} // there is something in it while the number is changed
 	pause      time.Time     // until then no more are tried: the last ones didn't get ready
 }
 
 // autoscale has the number of instances follow the load, of those parts that say
-// so, until ctx is done or stop is called, which waits for what is under way. In
-// one process nobody can say which component has which share of the processor's
-// load: it has no say.
+// so, until ctx is done or stop is called, which waits for what is under way. The
+// processor's load has a say for components with processes of their own: of those
+// that share one nobody can tell whose it is.
 func (s *System) autoscale(ctx context.Context) (stop func()) {
 	var parts []*scaled
 	for _, p := range s.parts {
 		if p.Scale == nil {
 			continue
 		}
-		policy := *p.Scale
-		policy.CPU = 0
-		parts = append(parts, &scaled{part: p, controller: scale.New(policy), turn: make(chan struct{}, 1)})
+		policy, known := *p.Scale, p.loadKnown()
+		if !known {
+			policy.CPU = 0
+		}
+		scaled := &scaled{part: p, controller: scale.New(policy), turn: make(chan struct{}, 1)}
+		if known {
+			scaled.meter = &meter{}
+		}
+		parts = append(parts, scaled)
 	}
 	if len(parts) == 0 {
 		return func() {}
@@ -92,9 +99,11 @@ func (s *System) look(ctx context.Context, parts []*scaled) {
 		default:
 			continue // what was decided before is still being done
 		}
-		d := p.controller.Observe(scale.Observation{
-			Time: now, Instances: p.count(), Depth: q.Depth - q.Delayed, InFlight: q.InFlight, Handled: q.Handled, CPU: -1,
-		})
+		o := scale.Observation{Time: now, Instances: p.count(), Depth: q.Depth - q.Delayed, InFlight: q.InFlight, Handled: q.Handled, CPU: -1}
+		if p.meter != nil {
+			o.CPU = p.meter.load(now, p.spends())
+		}
+		d := p.controller.Observe(o)
 		if !d.Changes() || d.To > d.From && now.Before(p.pause) {
 			<-p.turn
 			continue
