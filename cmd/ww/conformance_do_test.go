@@ -19,7 +19,7 @@ import (
 // performance is a system that runs in one manner, and what is done with it.
 type performance struct {
 	*system
-	manner manner
+	manner    manner
 	t         testing.TB
 	ports     [2]string // of the input, of the server
 	out, told *watched  // of `ww up`

@@ -311,4 +311,3 @@ func (s *soaked) flat(all []figures, calm figures, length time.Duration) {
 
 // last is the end of a text.
 func last(text string, n int) string { return text[max(0, len(text)-n):] }
-
