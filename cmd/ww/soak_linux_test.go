@@ -31,8 +31,8 @@ func (f figures) String() string {
 	return fmt.Sprintf("%4.0f s: %d KiB, %d descriptors, %d goroutines, %d threads", f.at.Seconds(), f.rss, f.descriptors, f.routines, f.threads)
 }
 
-// writeMixed has the components of a turmoil on both sides: what is isolated, and
-// the sink, on this one.
+// writeMixed has the components of a turmoil on both sides: what is isolated, a
+// relay and the sink on this one.
 func (s *soaked) writeMixed(d time.Duration) {
 	s.t.Helper()
 	s.system.write("main.ww", fmt.Sprintf(`
@@ -41,7 +41,7 @@ a = core exec {
     image: "busybox:stable"  source: "./peer"  command: ["/app/peer", "-work=%s", "relay"]
     mode: "lines"  concurrency: 32  max_retries: 20  to: b
 }
-b = core template { template: "{{ json .payload }}"  format: "json"  isolation: "process"  concurrency: 32  max_retries: 20  to: sink }
+b = core exec { command: ["%s", "-work=%s", "relay"]  mode: "lines"  concurrency: 32  max_retries: 20  to: sink }
 sink = core exec { command: ["%s", "-dir=%s", "sink"]  mode: "lines"  concurrency: 32  max_retries: 20  to: load }
 load = core exec { image: "busybox:stable"  source: "./peer"  command: ["/app/peer"]  volumes: ["./out:/out"]  concurrency: 32 }
 inside = docker {
@@ -49,7 +49,7 @@ inside = docker {
     components = { a = {}, load = { entrypoint = ["/app/peer", "-messages=1000000000", "-sessions=%d", "-window=%d", "-for=%s", "-pace=%s", "-patience=3m"] } }
 }
 edge = server { components = [ingest, b, sink], port = $PORT }
-`, s.work, s.peer, s.out(""), s.bus, s.sessions, s.window, d, 320*time.Millisecond))
+`, s.work, s.peer, s.work, s.peer, s.out(""), s.bus, s.sessions, s.window, d, 320*time.Millisecond))
 }
 
 // figures looks at the process.
@@ -194,7 +194,7 @@ func TestSoak(t *testing.T) {
 	if err != nil || length < 30*time.Second {
 		t.Fatalf("WW_SOAK=%s is no duration of 30s or more", text)
 	}
-	o := turmoilOptions{bus: "redis", replicas: 1, sessions: 400, window: 2000, work: 5 * time.Millisecond}
+	o := turmoilOptions{bus: "redis", replicas: 1, sessions: 400, window: 2000, work: 50 * time.Millisecond} // so that kills hit some
 	if bus := os.Getenv("WW_SOAK_BUS"); bus != "" {
 		o.bus = bus
 	}
