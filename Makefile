@@ -9,7 +9,7 @@ GO      ?= go
 LDFLAGS := -s -w
 BUILD   := $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
-.PHONY: all build man cross demo demo-offline test lint bench bench-bus chaos kills faults fuzz images tools clean
+.PHONY: all build man cross demo demo-offline test lint bench bench-bus chaos soak kills faults fuzz images tools clean
 
 all: build
 
@@ -79,6 +79,13 @@ EVERY    ?= 3
 chaos: images
 	WW_CHAOS=$(MESSAGES) WW_CHAOS_SEED=$(SEED) WW_CHAOS_BUS=$(BUS) WW_CHAOS_REPLICAS=$(REPLICAS) WW_CHAOS_EVERY=$(EVERY) \
 		$(GO) test -count 1 -timeout 2h -run '^TestChaos$$' -v ./cmd/ww
+
+# The same in a system that is partly in containers, for so long; and whether
+# `ww up` takes no more at its end than at its beginning.
+WW_SOAK ?= 10m
+soak: images
+	WW_SOAK=$(WW_SOAK) WW_SOAK_SEED=$(SEED) WW_SOAK_BUS=$(BUS) \
+		$(GO) test -count 1 -timeout 3h -run '^TestSoak$$' -v ./cmd/ww
 
 # up, update and down are killed at random moments, so many times in all.
 KILLS ?= 200

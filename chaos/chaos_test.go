@@ -243,3 +243,30 @@ func TestLoad(t *testing.T) {
 		t.Errorf("the end: %+v, %v", e, err)
 	}
 }
+
+// TestLoadForATime: what isn't sent in time isn't waited for.
+func TestLoadForATime(t *testing.T) {
+	b := memory.New(memory.Options{})
+	t.Cleanup(func() { _ = b.Close() })
+	dir := t.TempDir()
+	consuming, stop := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	t.Cleanup(func() { stop(); work.Wait() })
+	consume(t, consuming, &work, b, "sink", func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+		return []bus.Message{{Pattern: bus.PointToPoint, Target: "load", Payload: m.Payload}}, nil
+	})
+	l := startLoad(t, b, &Load{Target: "sink", Dir: dir, Messages: 1 << 30, Sessions: 7, Window: 10, Patience: patience,
+		For: 200 * time.Millisecond, Pace: 10 * time.Millisecond})
+	eventually(t, "it has finished", func() bool {
+		_, err := os.Stat(filepath.Join(dir, EndingFile))
+		return err == nil
+	})
+	l.stop()
+	records, err := ReadJournal(filepath.Join(dir, LoadJournal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := Count(records); r.Acknowledged == 0 || r.Lost > 0 || r.Acknowledged > 7*20 {
+		t.Errorf("%s", r)
+	}
+}

@@ -27,6 +27,8 @@ type Load struct {
 	Sessions int
 	Window   int           // own numbers that are under way at most
 	Patience time.Duration // for the last numbers to come out
+	For      time.Duration // then no more are sent, however many are left; 0 for all of them
+	Pace     time.Duration // between two numbers of one of the 64 senders
 	Bus      bus.Bus
 
 	log  *slog.Logger
@@ -37,6 +39,7 @@ type Load struct {
 	mu        sync.Mutex
 	collected map[Number]bool
 	left      int           // own numbers that have not come out
+	unsent    int           // of them, those that have not been acknowledged
 	complete  chan struct{} // closed when none is left
 }
 
@@ -64,6 +67,7 @@ func (l *Load) Build(_ context.Context, env component.Env) (*component.Instance,
 		return nil, err
 	}
 	acknowledged := l.resume(known)
+	l.unsent = l.Messages - len(acknowledged)
 	if l.file, err = OpenJournal(filepath.Join(l.Dir, LoadJournal)); err != nil {
 		return nil, err
 	}
@@ -135,13 +139,20 @@ func (l *Load) collect(_ context.Context, m bus.Message, _ component.Out) (json.
 func (l *Load) run(ctx context.Context, done map[Number]bool) error {
 	var senders sync.WaitGroup
 	const parallel = 64
+	var stop context.CancelFunc = func() {}
+	while := ctx
+	if l.For > 0 {
+		while, stop = context.WithTimeout(ctx, l.For)
+	}
+	defer stop()
 	for first := range parallel {
-		senders.Go(func() { l.send(ctx, done, first, parallel) })
+		senders.Go(func() { l.send(ctx, while, done, first, parallel) })
 	}
 	senders.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}
+	l.forget()
 	fmt.Fprintln(l.out, "all sent.")
 	t := time.NewTimer(l.Patience)
 	defer t.Stop()
@@ -160,8 +171,34 @@ func (l *Load) run(ctx context.Context, done map[Number]bool) error {
 	return nil
 }
 
-// send sends the numbers of every step-th session, a number of each in turn.
-func (l *Load) send(ctx context.Context, done map[Number]bool, first, step int) {
+// forget takes the numbers that were not sent for those that don't come out.
+func (l *Load) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unsent == 0 {
+		return
+	}
+	if l.left -= l.unsent; l.left == 0 {
+		close(l.complete)
+	}
+}
+
+// pause waits for the time between two numbers, and tells whether another one is
+// to be sent.
+func (l *Load) pause(while context.Context) bool {
+	t := time.NewTimer(l.Pace)
+	defer t.Stop()
+	select {
+	case <-while.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// send sends the numbers of every step-th session, a number of each in turn, as
+// long as while isn't done.
+func (l *Load) send(ctx, while context.Context, done map[Number]bool, first, step int) {
 	for n := 1; ; n++ {
 		any := false
 		for s := first; s < l.Sessions; s += step {
@@ -170,7 +207,7 @@ func (l *Load) send(ctx context.Context, done map[Number]bool, first, step int) 
 				continue
 			}
 			any = true
-			if !done[num] && !l.publish(ctx, num) {
+			if !done[num] && (!l.pause(while) || !l.publish(ctx, num)) {
 				return
 			}
 		}
@@ -229,6 +266,9 @@ func (l *Load) publish(ctx context.Context, n Number) bool {
 		err := l.Bus.Publish(ctx, m)
 		if err == nil {
 			record(Acknowledged, tries, nil)
+			l.mu.Lock()
+			l.unsent--
+			l.mu.Unlock()
 			return true
 		}
 		record(Unknown, tries, err)

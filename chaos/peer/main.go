@@ -37,6 +37,8 @@ func run(ctx context.Context) error {
 	flag.IntVar(&l.Sessions, "sessions", 1, "how many sessions they are of")
 	flag.IntVar(&l.Window, "window", 1, "how many are under way at most")
 	flag.DurationVar(&l.Patience, "patience", time.Minute, "how long to wait for the last ones")
+	flag.DurationVar(&l.For, "for", 0, "how long to send, if not until all numbers are")
+	flag.DurationVar(&l.Pace, "pace", 0, "how long each of the 64 senders waits before a number")
 	work := flag.Duration("work", 0, "how long a relay works on each")
 	flag.Parse()
 	switch mode := flag.Arg(0); mode {

@@ -123,7 +123,8 @@ type Watch struct {
 	Topics     []string // patterns
 }
 
-// Hop is one delivery of a message to a component.
+// Hop is one delivery of a message to a component. Pieces of streams leave none:
+// there may be many.
 type Hop struct {
 	Session   string    `json:"session_id"`
 	Message   string    `json:"message_id"`
@@ -137,7 +138,7 @@ type Hop struct {
 	Attempt   int       `json:"attempt"` // from 1 on
 	Outcome   Outcome   `json:"outcome"`
 	Error     string    `json:"error,omitempty"`
-	Outputs   []string  `json:"outputs,omitempty"` // targets and topics
+	Outputs   []string  `json:"outputs,omitempty"` // targets and topics; of a dead letter, who is told
 }
 
 // Outcome of one delivery.

@@ -153,7 +153,7 @@ func (c *Consumer) complete(cause *Message, outputs []Message) error {
 			o.TraceParent = cause.TraceParent
 		}
 		if o.ID == "" {
-			o.ID = DeriveID(cause, i, o.receiver())
+			o.ID = DeriveID(cause, i, c.output(cause, o))
 		}
 		o.Prepare(now)
 		if err := o.Validate(); err != nil {
@@ -161,6 +161,15 @@ func (c *Consumer) complete(cause *Message, outputs []Message) error {
 		}
 	}
 	return nil
+}
+
+// output names an output in its id. A message of a topic is handled by several
+// components, each with outputs of its own, maybe to the same receiver.
+func (c *Consumer) output(cause, o *Message) string {
+	if cause.Pattern == PublishSubscribe {
+		return c.Component + " to " + o.receiver()
+	}
+	return o.receiver()
 }
 
 // Expired returns an error that says so when m has waited longer than its TTL.

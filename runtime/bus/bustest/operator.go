@@ -214,8 +214,12 @@ func trace(f *fixture) {
 	output := receive(f, got, "the output")
 	f.publish(f.Bus, m) // handled before: no hop
 	bad := m
-	bad.ID, bad.SessionID = "second", "bad"
+	bad.ID, bad.SessionID, bad.ReplyTo = "second", "bad", bus.InboxName(bus.NewID(), "second")
 	f.publish(f.Bus, bad)
+	piece := to("b", 3)
+	piece.SessionID, piece.StreamID, piece.Mode = "good", "stream", bus.AtMostOnce
+	f.publish(f.Bus, piece)
+	receive(f, got, "the piece")
 	f.drained()
 
 	hops := f.hops("good", 3)
@@ -230,7 +234,7 @@ func trace(f *fixture) {
 		f.Errorf("hops %+v", hops)
 	}
 	f.checkHop(f.hops("bad", 1)[0], bus.Hop{Message: "second", Type: "question", Sender: "me", Component: "a", Instance: "a1",
-		Attempt: 1, Outcome: bus.Dead, Error: errTest.Error()}, "bad", before)
+		Attempt: 1, Outcome: bus.Dead, Error: errTest.Error(), Outputs: []string{bad.ReplyTo}}, "bad", before)
 	if hops, err := f.Bus.Trace(f.ctx, "unknown"); err != nil || len(hops) != 0 {
 		f.Errorf("of an unknown session: %+v, %v", hops, err)
 	}

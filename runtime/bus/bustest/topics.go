@@ -13,6 +13,7 @@ var topicTests = map[string]func(*fixture){
 	"TopicsRetried":  topicsRetried,
 	"TopicsReplicas": topicsReplicas,
 	"TopicOutputs":   topicOutputs,
+	"TopicResults":   topicResults,
 	"Dropped":        dropped,
 }
 
@@ -101,6 +102,24 @@ func topicOutputs(f *fixture) {
 	f.publish(f.Bus, to("work", 0))
 	if x, y := receive(f, a, "a's copy"), receive(f, b, "b's copy"); x.ID != y.ID {
 		f.Errorf("copies have ids %s and %s", x.ID, y.ID)
+	}
+}
+
+// topicResults: what several subscribers make of one message are several
+// messages, also where they are for the same component.
+func topicResults(f *fixture) {
+	got := f.sink(f.Bus, "out")
+	for i, b := range []bus.Bus{f.Bus, f.Other} {
+		f.consume(b, bus.Consumer{Component: fmt.Sprint("sub", i), Topics: []string{"t"},
+			Handler: func(context.Context, bus.Message) ([]bus.Message, error) { return []bus.Message{to("out", i)}, nil }})
+	}
+	f.publish(f.Bus, on("t", 0))
+	senders := map[string]bool{}
+	for range 2 {
+		senders[receive(f, got, "a result of each").Sender] = true
+	}
+	if len(senders) != 2 {
+		f.Errorf("results of %v", senders)
 	}
 }
 

@@ -54,8 +54,8 @@ type burial struct {
 // waits for its answer. d is the last delivery, whose error is nil where the
 // handler wasn't called. With b.mu held.
 func (b *Bus) bury(q *queue, it *item, d *delivery, now time.Time, cause error) burial {
-	b.trail.add(q, it, d, now, bus.Dead)
-	b.trail.last().Error = cause.Error()
+	hop := b.trail.add(q, it, d, now, bus.Dead)
+	hop.Error = cause.Error()
 	attempts := it.retries
 	if d.err != nil {
 		attempts++
@@ -70,6 +70,7 @@ func (b *Bus) bury(q *queue, it *item, d *delivery, now time.Time, cause error) 
 		Attempts: attempts, First: it.first.UTC(), Last: now.UTC()}
 	q.dead = append(q.dead, letter)
 	if reply, ok := bus.ErrorReply(&m, q.name, cause); ok {
+		hop.Outputs = []string{reply.Target}
 		b.route([]*item{{message: reply, queued: now}}) // an inbox diverts nothing
 	}
 	return burial{letter, cause}

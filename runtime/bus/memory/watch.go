@@ -82,7 +82,12 @@ type trail struct {
 
 const trailHops = 10_000
 
-func (t *trail) add(q *queue, it *item, d *delivery, ended time.Time, outcome bus.Outcome) {
+// add keeps what a delivery leaves, and returns it to be completed. Pieces of
+// streams leave nothing.
+func (t *trail) add(q *queue, it *item, d *delivery, ended time.Time, outcome bus.Outcome) *bus.Hop {
+	if it.message.Chunk() {
+		return new(bus.Hop)
+	}
 	if len(t.hops) < trailHops {
 		t.hops = append(t.hops, bus.Hop{})
 	}
@@ -97,9 +102,8 @@ func (t *trail) add(q *queue, it *item, d *delivery, ended time.Time, outcome bu
 		hop.Outputs = append(hop.Outputs, receiver(&o.message))
 	}
 	t.next = (t.next + 1) % trailHops
+	return hop
 }
-
-func (t *trail) last() *bus.Hop { return &t.hops[(t.next+trailHops-1)%trailHops] }
 
 func receiver(m *bus.Message) string {
 	if m.Pattern == bus.PublishSubscribe {

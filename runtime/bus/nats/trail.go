@@ -17,12 +17,15 @@ import (
 const longestError = 1 << 10
 
 // trail keeps a hop that ends now. Nobody waits for it: it is there to be
-// looked at.
+// looked at. Pieces of streams leave none.
 func (k *consumer) trail(it *item, m bus.Message, began time.Time, outcome bus.Outcome, cause error, outputs []sealed) {
 	k.trailAt(it, m, began, k.bus.now(), outcome, cause, outputs)
 }
 
 func (k *consumer) trailAt(it *item, m bus.Message, began, ended time.Time, outcome bus.Outcome, cause error, outputs []sealed) {
+	if m.Chunk() {
+		return
+	}
 	h := bus.Hop{Session: m.SessionID, Message: m.ID, Type: m.Type, Sender: m.Sender, Component: k.Component,
 		Instance: k.Instance, Queued: it.queued.UTC(), Began: began.UTC(), Ended: ended.UTC(),
 		Attempt: m.RetryCount + 1, Outcome: outcome}
@@ -34,6 +37,11 @@ func (k *consumer) trailAt(it *item, m bus.Message, began, ended time.Time, outc
 	}
 	for _, o := range outputs {
 		h.Outputs = append(h.Outputs, receiver(&o.message))
+	}
+	if outcome == bus.Dead {
+		if reply, ok := bus.ErrorReply(&m, k.Component, cause); ok {
+			h.Outputs = append(h.Outputs, reply.Target)
+		}
 	}
 	body, err := json.Marshal(h)
 	if err == nil {
