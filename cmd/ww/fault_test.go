@@ -188,7 +188,7 @@ func TestFaultEngineDies(t *testing.T) {
 		f.Stop()
 	}()
 	begin := time.Now()
-	wantFailure(t, exitEngine, []string{" container p-", "no engine answers", "warning: cleaning up", "`ww compose down` removes what is left"}, "compose", "up", "-d")
+	wantFailure(t, exitEngine, []string{" container p-", "start the engine behind", "warning: cleaning up", "`ww compose down` removes what is left"}, "compose", "up", "-d")
 	<-stopped
 	if d := time.Since(begin); d > 15*time.Second {
 		t.Errorf("it took %v", d)
@@ -349,7 +349,15 @@ func TestCallsOfUp(t *testing.T) {
 		}
 		first := f.Calls()
 		t.Logf("up of %d components and their bus: %d calls: %s", n, len(first), counts(first))
-		if most := 2*(n+1) + 12 + 4; len(first) > most {
+		// A component that takes its time is asked by a command; here that is
+		// the machine's fault.
+		asked := 0
+		for _, c := range first {
+			if strings.HasPrefix(c.Op, "exec.") {
+				asked++
+			}
+		}
+		if most := 2*(n+1) + 12 + 4; len(first)-asked > most {
 			t.Errorf("%d components: %d calls, at most %d: %s", n, len(first), most, counts(first))
 		}
 		code, out, err := ww("compose", "up", "-d")
