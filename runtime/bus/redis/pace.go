@@ -12,7 +12,7 @@ const (
 	// at a time would leave it no time for anything else. What comes meanwhile
 	// comes with one read. With few consumers nobody waits.
 	readSpacing = 10 * time.Microsecond
-	maxSpacing  = 500 * time.Microsecond
+	maxSpacing  = 200 * time.Microsecond
 	// readBurst is how many may come at once after a rest.
 	readBurst = 50
 )
