@@ -83,7 +83,7 @@ func (t *tool) throughProcess(n *notice) *remote {
 	for _, c := range n.Components {
 		r.deployments[c.Name] = c.Deployment
 	}
-	t.local = true
+	t.local.Store(true)
 	return r
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 	"github.com/urfave/cli/v2"
@@ -21,7 +22,7 @@ type tool struct {
 	signals  *signals
 	streamed string          // what has been printed of the answer under way
 	meant    *assembly       // what `ww up` means to run, while it does; nil otherwise
-	local    bool            // a system is gone through that `ww up` runs
+	local    atomic.Bool     // a system is gone through that `ww up` runs
 	told     map[string]bool // diagnostics that have been shown
 }
 

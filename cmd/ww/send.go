@@ -297,7 +297,7 @@ func (t *tool) printAnswer(rep reply) error {
 	switch {
 	case rep.Error != "":
 		t.streamed = ""
-		return &answerError{rep.Component + " failed: " + rep.Error, logsOf(rep.Component, t.local) + " tells more"}
+		return &answerError{rep.Component + " failed: " + rep.Error, logsOf(rep.Component, t.local.Load()) + " tells more"}
 	case rep.Chunk != nil:
 		text := plainText(rep.Chunk)
 		t.streamed += text
