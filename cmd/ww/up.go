@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/runtime/component/builtin"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/deploy/inproc"
@@ -132,19 +133,27 @@ func (r *relay) report(ev deploy.Progress) {
 	to(ev)
 }
 
+// ground is what a system in this process stands on, alone or beside containers:
+// its options, all of the file as containers would have it, and the way to the
+// bus, which the caller stops.
+func (t *tool) ground(c *cli.Context, s *assembly) (inproc.Options, *compose.Loaded, *busWay, error) {
+	o, err := t.options(c, s)
+	if err != nil {
+		return o, nil, nil, err
+	}
+	joint, err := t.joint(c, s)
+	if err != nil {
+		return o, nil, nil, err
+	}
+	way, err := s.findBus(joint, o.Log)
+	return o, joint, way, err
+}
+
 // upHere runs a system in this process until the first signal, or until it can't
 // go on.
 func (t *tool) upHere(c *cli.Context, s *assembly) error {
 	begin := time.Now()
-	o, err := t.options(c, s)
-	if err != nil {
-		return err
-	}
-	joint, err := t.joint(c, s)
-	if err != nil {
-		return err
-	}
-	way, err := s.findBus(joint, o.Log)
+	o, joint, way, err := t.ground(c, s)
 	if err != nil {
 		return err
 	}

@@ -45,15 +45,7 @@ func (t *tool) upMixed(c *cli.Context, s *assembly) error {
 	m := &mixed{tool: t, c: c, system: s, border: newCrossing(), needs: s.across(), inside: s.busInside()}
 	m.leave = reversed(m.needs)
 	m.told.scaling = t.scalingView(m.phase).Report
-	o, err := t.options(c, s)
-	if err != nil {
-		return err
-	}
-	joint, err := t.joint(c, s)
-	if err != nil {
-		return err
-	}
-	way, err := s.findBus(joint, o.Log)
+	o, _, way, err := t.ground(c, s)
 	if err != nil {
 		return err
 	}
