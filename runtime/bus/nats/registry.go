@@ -70,11 +70,13 @@ func (d directory) List(ctx context.Context) ([]registry.Entry, error) {
 
 // values calls each for what is in a bucket now.
 func (b *Bus) values(ctx context.Context, kv jetstream.KeyValue, each func(jetstream.KeyValueEntry) error) error {
-	w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	w, stop, err := watching(ctx, func(ctx context.Context) (jetstream.KeyWatcher, error) {
+		return kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = w.Stop() }() // it may have ended by itself
+	defer stop()
 	for {
 		select {
 		case e, ok := <-w.Updates():

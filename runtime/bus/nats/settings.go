@@ -148,7 +148,7 @@ func (b *Bus) watchSettings(ctx context.Context) {
 func (b *Bus) watch(ctx context.Context, kv jetstream.KeyValue, pattern string, each func(jetstream.KeyValueEntry)) {
 	for failures := 0; ctx.Err() == nil; {
 		resumed := b.resumed.next()
-		w, err := kv.Watch(ctx, pattern)
+		w, stop, err := watching(ctx, func(ctx context.Context) (jetstream.KeyWatcher, error) { return kv.Watch(ctx, pattern) })
 		if err != nil {
 			if failures++; failures == 1 && ctx.Err() == nil {
 				b.opts.Log.Warn("the bus can't be watched; trying again", "error", b.explain(err))
@@ -162,8 +162,27 @@ func (b *Bus) watch(ctx context.Context, kv jetstream.KeyValue, pattern string, 
 		failures = 0
 		each(nil)
 		b.follow(ctx, w, resumed, each)
-		_ = w.Stop() // it may have ended by itself
+		stop()
 	}
+}
+
+// watching begins a watch that ctx may cut short while it begins. After that
+// stop alone ends it, and takes its consumer off the server: a context that is
+// done makes the library do so in a goroutine of its own, which a connection
+// that is closed next would outrun.
+func watching(ctx context.Context, begin func(context.Context) (jetstream.KeyWatcher, error)) (w jetstream.KeyWatcher, stop func(), err error) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	began := context.AfterFunc(ctx, cancel)
+	w, err = begin(own)
+	began()
+	if err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	return w, func() {
+		_ = w.Stop() // it may have ended by itself
+		cancel()
+	}, nil
 }
 
 func (b *Bus) follow(ctx context.Context, w jetstream.KeyWatcher, resumed <-chan struct{}, each func(jetstream.KeyValueEntry)) {
