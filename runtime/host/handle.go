@@ -142,10 +142,18 @@ func (o *out) Chunk(ctx context.Context, payload json.RawMessage) error {
 }
 
 // results are the messages that carry the whole answer. Their ids come from
-// the bus, which sends them in one step with the acknowledgement.
+// the bus, which sends them in one step with the acknowledgement. Where there is
+// no result nothing is sent on, and then nobody else will answer whoever asked
+// this component: that one is told so.
 func (o *out) results(ctx context.Context, payload json.RawMessage) []bus.Message {
-	if payload == nil || o.cause.Chunk() {
+	if o.cause.Chunk() {
 		return nil
+	}
+	if payload == nil {
+		if o.cause.ReplyTo == "" || o.cause.Type == typeResult { // a component's: others may have got it, too
+			return nil
+		}
+		payload, o.destinations = json.RawMessage("null"), []bus.Message{answer(&o.host.Config, o.cause, tracing.Context(ctx))}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

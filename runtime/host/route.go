@@ -18,7 +18,20 @@ const (
 // is the one that answers the request; its topics then get no reply_to, as
 // there is nothing left to answer.
 func destinations(c *component.Config, m *bus.Message, traceParent string) []bus.Message {
-	base := bus.Message{
+	base := caused(c, m, traceParent)
+	var out []bus.Message
+	replyTo := m.ReplyTo
+	if len(c.To) == 0 && m.ReplyTo != "" {
+		replyTo = ""
+		out = append(out, answer(c, m, traceParent))
+	}
+	base.ReplyTo = replyTo
+	return append(out, fanOut(c, base, typeResult)...)
+}
+
+// caused is what all that handling m sends has in common.
+func caused(c *component.Config, m *bus.Message, traceParent string) bus.Message {
+	return bus.Message{
 		Sender:      c.Name,
 		SessionID:   m.SessionID,
 		TraceParent: traceParent,
@@ -26,14 +39,11 @@ func destinations(c *component.Config, m *bus.Message, traceParent string) []bus
 		MaxRetries:  bus.DefaultMaxRetries,
 		TTLSeconds:  bus.DefaultTTLSeconds,
 	}
-	var out []bus.Message
-	replyTo := m.ReplyTo
-	if len(c.To) == 0 && m.ReplyTo != "" {
-		replyTo = ""
-		out = append(out, pointToPoint(base, m.ReplyTo, typeResult))
-	}
-	base.ReplyTo = replyTo
-	return append(out, fanOut(c, base, typeResult)...)
+}
+
+// answer is the message, without content, for whoever asked m.
+func answer(c *component.Config, m *bus.Message, traceParent string) bus.Message {
+	return pointToPoint(caused(c, m, traceParent), m.ReplyTo, typeResult)
 }
 
 // fanOut returns base for each target and topic of the component.

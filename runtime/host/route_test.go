@@ -258,3 +258,41 @@ func TestAskSeveral(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func nothing(context.Context, bus.Message, component.Out) (json.RawMessage, error) { return nil, nil }
+
+// Who asked a component that has nothing to say doesn't wait in vain.
+func TestNothingToSay(t *testing.T) {
+	s := newSystem(t)
+	next := s.sink("next")
+	start(t, s.options(component.Config{Name: "c", To: []string{"next"}}, handler(nothing)))
+	if got := ask(t, s.bus, bus.Message{Payload: json.RawMessage(`1`), Target: "c"}); len(got) != 1 || string(got[0].Payload) != "null" || got[0].Error != "" {
+		t.Errorf("got %+v", got)
+	}
+	if len(next) > 0 {
+		t.Error("nothing was sent on")
+	}
+
+	var env component.Env
+	start(t, s.options(component.Config{Name: "d"}, handler(nothing)))
+	start(t, s.options(component.Config{Name: "e"}, handler(echo)))
+	for _, to := range []struct {
+		in   []string
+		want string
+	}{{[]string{"c", "d", "e"}, "1"}, {[]string{"c", "d"}, "null"}} {
+		start(t, s.options(component.Config{Name: "in", To: to.in}, input(&env)))
+		replies, err := env.Ask(t.Context(), component.Submission{Payload: json.RawMessage(`1`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		m, err := replies.Next(ctx)
+		cancel()
+		if err != nil || string(m.Payload) != to.want {
+			t.Errorf("%v: %+v, %v", to.in, m, err)
+		}
+		if err := replies.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

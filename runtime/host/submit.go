@@ -91,7 +91,8 @@ func (h *host) gather(ctx context.Context, key, part string, value json.RawMessa
 	return h.bus.Gather(ctx, h.Config.Name+"/"+key, part, value, gatherTTL)
 }
 
-// askAll sends several requests, of which the first that is answered counts.
+// askAll sends several requests, of which the first that is answered counts. That
+// a component has nothing to say does only where all others don't either.
 func (h *host) askAll(ctx context.Context, ms []bus.Message) (bus.Replies, error) {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a := &anyOf{cancel: cancel, answers: make(chan reply)}
@@ -117,6 +118,7 @@ type anyOf struct {
 	open    []bus.Replies
 	readers sync.WaitGroup
 	answers chan reply
+	empty   int // requests that were answered with nothing
 	ended   bool
 }
 
@@ -142,12 +144,19 @@ func (a *anyOf) Next(ctx context.Context) (bus.Message, error) {
 	if a.ended {
 		return bus.Message{}, io.EOF
 	}
-	select {
-	case r := <-a.answers:
-		a.ended = r.err != nil || !r.message.Chunk()
-		return r.message, r.err
-	case <-ctx.Done():
-		return bus.Message{}, ctx.Err()
+	for {
+		select {
+		case r := <-a.answers:
+			if r.err == nil && r.message.Error == "" && !r.message.Chunk() && string(r.message.Payload) == "null" {
+				if a.empty++; a.empty < len(a.open) {
+					continue
+				}
+			}
+			a.ended = r.err != nil || !r.message.Chunk()
+			return r.message, r.err
+		case <-ctx.Done():
+			return bus.Message{}, ctx.Err()
+		}
 	}
 }
 

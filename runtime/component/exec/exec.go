@@ -32,7 +32,8 @@
 // and answers in any order, one or more messages at a time:
 //
 //	{"id":"7","chunk":…}                         a piece of the answer, any number
-//	{"id":"7","payload":…}                       the result; null sends nothing on
+//	{"id":"7","payload":…}                       the result; null sends nothing on, and
+//	                                             is the answer of whoever asked
 //	{"id":"7","error":"…","permanent":false}     no result; permanent: don't try again
 //
 // What it writes to its standard error is logged. At the end its standard
