@@ -20,7 +20,7 @@ func (k *consumer) handle(ctx, hctx context.Context, e *entry) {
 		return
 	}
 	k.Refine(&e.message)
-	e.mark, e.began = markOf(e.message.ID), max(k.now(), e.past.Queued) // the clock is an estimate
+	e.began = max(k.now(), e.past.Queued) // the clock is an estimate
 	e.head = place.head != "" && place.head == e.message.ID
 	if e.unreadable != nil {
 		k.bury(e, e.unreadable, 1)

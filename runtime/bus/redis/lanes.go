@@ -29,10 +29,11 @@ type lanes struct {
 	stopped bool
 }
 
-// laneKey is what has an order: a session, or else the copies of a message.
+// laneKey is what has an order: a session, or else the copies of a message. Of
+// two that have one key in common, one waits for the other.
 type laneKey struct {
-	kind byte // 's', 'm', or 'e' for an entry that can't be read
-	name string
+	part *part
+	of   mark
 }
 
 type lane struct {

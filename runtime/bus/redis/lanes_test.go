@@ -33,7 +33,7 @@ func TestLanesKeepOrder(t *testing.T) {
 	add := func(key, i int) bool {
 		e := &entry{part: p}
 		e.message.RetryCount, e.message.ChunkIndex = key, i
-		return l.add(laneKey{'s', fmt.Sprint(key)}, e, true)
+		return l.add(laneKey{p, markOf(fmt.Sprint(key))}, e, true)
 	}
 	for i := range n {
 		for key := range keys {

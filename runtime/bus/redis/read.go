@@ -186,11 +186,11 @@ func (k *consumer) partOf(stream string) *part {
 func (e *entry) lane() laneKey {
 	switch {
 	case e.unreadable != nil:
-		return laneKey{'e', e.id()}
+		return laneKey{e.part, markOf(e.text)}
 	case e.message.SessionID == "":
-		return laneKey{'m', e.message.ID}
+		return laneKey{e.part, e.mark}
 	}
-	return laneKey{'s', e.message.SessionID}
+	return laneKey{e.part, markOf(e.message.SessionID)}
 }
 
 func (e *entry) decode(r *raw) {
@@ -200,6 +200,7 @@ func (e *entry) decode(r *raw) {
 		e.past.Queued = int64(e.place.ms) // ids are the server's
 	}
 	e.unreadable = e.message.Decode(e.body)
+	e.mark = markOf(e.message.ID)
 }
 
 func (e *entry) id() string { return e.text }

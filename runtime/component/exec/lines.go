@@ -32,9 +32,7 @@ type worker struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	mu      sync.Mutex
-	current *run          // nil while there is none
-	changed chan struct{} // closed when current changes
+	current process.Current[run]
 }
 
 // run is one run of the program.
@@ -76,7 +74,7 @@ type response struct {
 // start runs the program until close.
 func start(p program, timeout time.Duration, log *slog.Logger) *worker {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &worker{program: p, timeout: timeout, log: log, cancel: cancel, done: make(chan struct{}), changed: make(chan struct{})}
+	w := &worker{program: p, timeout: timeout, log: log, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		w.supervise(ctx)
@@ -126,7 +124,7 @@ func (w *worker) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.set(p)
+	w.current.Set(p)
 	stop := context.AfterFunc(ctx, func() {
 		_ = stdin.Close() // the program may have ended by itself
 		select {
@@ -137,36 +135,9 @@ func (w *worker) once(ctx context.Context) error {
 	})
 	defer stop()
 	p.why = running.Wait()
-	w.set(nil)
+	w.current.Set(nil)
 	close(p.ended)
 	return p.why
-}
-
-func (w *worker) set(p *run) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.current = p
-	close(w.changed)
-	w.changed = make(chan struct{})
-}
-
-// process waits until there is one.
-func (w *worker) process(ctx context.Context) (*run, error) {
-	for {
-		w.mu.Lock()
-		p, changed := w.current, w.changed
-		w.mu.Unlock()
-		if p != nil {
-			return p, nil
-		}
-		select {
-		case <-changed:
-		case <-w.done:
-			return nil, errEnded
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
 }
 
 func (w *worker) close() error {
@@ -178,7 +149,7 @@ func (w *worker) close() error {
 func (w *worker) handle(ctx context.Context, m bus.Message, out component.Out) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("%s gave no answer within %s", w.program.args[0], w.timeout))
 	defer cancel()
-	p, err := w.process(ctx)
+	p, err := w.current.Wait(ctx, w.done)
 	if err != nil {
 		return nil, err
 	}

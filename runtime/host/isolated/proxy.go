@@ -32,12 +32,12 @@ var again = bus.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}
 // run.
 func Build(command func() *exec.Cmd) component.Builder {
 	return func(ctx context.Context, env component.Env) (*component.Instance, error) {
-		p := &proxy{command: command, env: env, closing: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{})}
+		p := &proxy{command: command, env: env, closing: make(chan struct{}), done: make(chan struct{})}
 		first, about, err := p.start(ctx)
 		if err != nil {
 			return nil, err
 		}
-		p.set(first)
+		p.current.Set(first)
 		go func() {
 			defer close(p.done)
 			p.supervise(first)
@@ -54,10 +54,7 @@ type proxy struct {
 	env     component.Env
 	closing chan struct{}
 	done    chan struct{} // closed when no process runs any more
-
-	mu      sync.Mutex
-	current *running      // nil while there is none
-	changed chan struct{} // closed when current changes
+	current process.Current[running]
 }
 
 // running is one process of the component.
@@ -96,12 +93,12 @@ func (p *proxy) start(ctx context.Context) (*running, buildResult, error) {
 		return nil, about, fmt.Errorf("start its process: %w", err)
 	}
 	r.peer.stuck = func() {
-		p.leave(r)
+		p.current.Leave(r)
 		_ = r.process.Kill()
 	}
 	go func() {
 		defer close(r.ended)
-		defer p.leave(r) // whoever learns of its end is given another one
+		defer p.current.Leave(r) // whoever learns of its end is given another one
 		r.run()
 	}()
 	in := buildCall{Config: p.env.Config, Memory: p.env.Processes.Limits().Memory, Debug: p.env.Log.Enabled(ctx, slog.LevelDebug)}
@@ -152,11 +149,11 @@ func (p *proxy) supervise(r *running) {
 			select {
 			case <-r.ended:
 			case <-p.closing:
-				p.set(nil)
+				p.current.Set(nil)
 				r.end()
 				return
 			}
-			p.set(nil)
+			p.current.Set(nil)
 			if err = r.why; time.Since(began) > again.Max {
 				attempt = 1
 			}
@@ -182,49 +179,13 @@ func (p *proxy) supervise(r *running) {
 		cancel()
 		<-stop
 		if err == nil {
-			p.set(r)
-		}
-	}
-}
-
-func (p *proxy) set(r *running) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.current = r
-	close(p.changed)
-	p.changed = make(chan struct{})
-}
-
-// leave has nothing more be given to a process that has ended, or is about to be killed.
-func (p *proxy) leave(r *running) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.current == r {
-		p.current = nil // which wakes nobody up: there is none yet
-	}
-}
-
-// running waits until there is a process.
-func (p *proxy) running(ctx context.Context) (*running, error) {
-	for {
-		p.mu.Lock()
-		r, changed := p.current, p.changed
-		p.mu.Unlock()
-		if r != nil {
-			return r, nil
-		}
-		select {
-		case <-changed:
-		case <-p.done:
-			return nil, errOver
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			p.current.Set(r)
 		}
 	}
 }
 
 func (p *proxy) handle(ctx context.Context, m bus.Message, out component.Out) (json.RawMessage, error) {
-	r, err := p.running(ctx)
+	r, err := p.current.Wait(ctx, p.done)
 	if err != nil {
 		return nil, err
 	}
