@@ -91,7 +91,7 @@ func (k *Keeper) Group(component string, limits Limits) *Group {
 	k.made++
 	number := k.made
 	k.mu.Unlock()
-	g := &Group{keeper: k, limits: limits, live: map[*Process]bool{}}
+	g := &Group{keeper: k, component: component, limits: limits, live: map[*Process]bool{}}
 	var missing map[string]error
 	g.cage, missing = newCage(fmt.Sprintf("ww-%d-%d-%s", pid(), number, plain(component)), limits)
 	if g.cage != nil {
@@ -122,10 +122,11 @@ func plain(name string) string {
 // Group is the programs of one component. A nil Group starts programs, too: they
 // lead a process group and end with their parent, and that is all.
 type Group struct {
-	keeper *Keeper
-	limits Limits
-	cage   *cage // nil: there are no control groups
-	looks  bool  // the memory is looked at
+	keeper    *Keeper
+	component string
+	limits    Limits
+	cage      *cage // nil: there are no control groups
+	looks     bool  // the memory is looked at
 
 	mu      sync.Mutex
 	live    map[*Process]bool
@@ -133,6 +134,7 @@ type Group struct {
 	watch   sync.WaitGroup
 	ended   time.Duration // CPU time of those that have ended
 	most    time.Duration // that was told
+	told    int64         // processes killed for their memory, of which is known
 }
 
 // Limits are those that the group was made with.
@@ -201,10 +203,22 @@ func (p *Process) Wait() error {
 		g.ended += s.UserTime() + s.SystemTime()
 	}
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && g.limits.Memory > 0 && (p.over || wasKilled(exit) && g.cage.kills() > p.kills) {
+	if n := g.cage.kills(); errors.As(err, &exit) && g.limits.Memory > 0 && (p.over || wasKilled(exit) && n > p.kills) {
+		g.told = n
 		return &KilledError{Limit: g.limits.Memory, Err: err}
 	}
+	g.tell()
 	return err
+}
+
+// tell logs that the kernel has killed what a program has started, which may go on
+// without it as if nothing were. With g.mu held.
+func (g *Group) tell() {
+	if n := g.cage.kills(); n > g.told {
+		g.told = n
+		g.keeper.log.Warn("a process of the component was killed: it used more than its "+size(g.limits.Memory),
+			"component", g.component)
+	}
 }
 
 // lookEvery is how often memory is looked at where the kernel doesn't.
@@ -248,6 +262,7 @@ func (g *Group) Usage() (Usage, bool) {
 	for p := range g.live {
 		leaders = append(leaders, p.Pid())
 	}
+	g.tell()
 	u := usageOf(leaders, g.cage)
 	// What a program started and left behind took time that nobody tells of any
 	// more once it has ended: the sum stays where it was.

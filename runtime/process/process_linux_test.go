@@ -214,6 +214,25 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// A program may not notice that what it has started is killed: that is told.
+func TestMemoryOfAChild(t *testing.T) {
+	g, logged := group(t, Limits{Memory: 64 << 20})
+	holds(t, g, logged)
+	if g.looks {
+		t.Skip("no control groups for memory here")
+	}
+	if out, err := run(t, g, exec.Command("sh", "-c", os.Args[0]+" hog | cat; echo fine")); err != nil || !strings.HasSuffix(out, "fine\n") {
+		t.Fatalf("%q, %v", out, err)
+	}
+	if !strings.Contains(logged.String(), "killed: it used more than its 64m") {
+		t.Errorf("log: %s", logged)
+	}
+	before := logged.String()
+	if out, err := run(t, g, exec.Command("echo", "fine")); err != nil || out != "fine\n" || logged.String() != before {
+		t.Errorf("%q, %v; log: %s", out, err, logged)
+	}
+}
+
 func TestCPUs(t *testing.T) {
 	g, logged := group(t, Limits{CPUs: 0.2})
 	holds(t, g, logged)
