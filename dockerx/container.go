@@ -248,6 +248,12 @@ func portBindings(s types.ServiceConfig) (nat.PortMap, error) {
 		if _, err := netip.ParseAddr(p.HostIP); p.HostIP != "" && err != nil {
 			return nil, invalid(s.Name, fmt.Sprintf("ports.%d", i), "ports: host_ip %q is no IP address", p.HostIP)
 		}
+		if p.Target == 0 || p.Target > 65535 {
+			return nil, invalid(s.Name, fmt.Sprintf("ports.%d", i), "ports: target %d is no port: those are 1 to 65535", p.Target)
+		}
+		if _, _, err := nat.ParsePortRange(p.Published); p.Published != "" && err != nil {
+			return nil, invalid(s.Name, fmt.Sprintf("ports.%d", i), "ports: published %q is neither a port nor a range of ports", p.Published)
+		}
 		port := portOf(p)
 		m[port] = append(m[port], nat.PortBinding{HostIP: p.HostIP, HostPort: p.Published})
 	}

@@ -205,6 +205,10 @@ func TestIgnoredKeys(t *testing.T) {
 
 func TestInvalidValues(t *testing.T) {
 	for name, change := range map[string]func(*types.ServiceConfig){
+		"ports.1": func(s *types.ServiceConfig) {
+			s.Ports = []types.ServicePortConfig{{Target: 80}, {Target: 99999}}
+		},
+		"ports.0":  func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 80, Published: "70000"}} },
 		"expose":   func(s *types.ServiceConfig) { s.Expose = []string{"http"} },
 		"host ip":  func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 1, HostIP: "localhost"}} },
 		"dns":      func(s *types.ServiceConfig) { s.DNS = []string{"dns.example"} },
