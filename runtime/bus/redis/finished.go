@@ -24,49 +24,72 @@ func markOf(id string) (m mark) {
 	return m
 }
 
-// finished are the ids that were handled within a window: what comes with one
-// of them again is a duplicate.
+// finished are the ids that were handled within a window, and a little longer:
+// what comes with one of them again is a duplicate. They go by the age, all of one
+// at once, so that nothing has to be kept with each.
 type finished struct {
-	window time.Duration
+	window int64 // ms
 
-	mu    sync.Mutex
-	until map[uint64]int64 // ms of the server's clock
-	order []ending         // oldest first
-	last  string           // what was loaded
+	mu   sync.Mutex
+	ages []age  // oldest first
+	last string // what was loaded
 }
 
-// ending is when a key was to go, at the time when it came.
-type ending struct {
-	key   uint64
-	until int64
+// ages is how many make up a window.
+const ages = 4
+
+// age is the ids that came within a part of the window.
+type age struct {
+	ids    map[uint64]struct{}
+	from   int64 // ms of the server's clock
+	latest int64 // end of a message in it
 }
 
 func newFinished(window time.Duration) *finished {
-	return &finished{window: window, until: map[uint64]int64{}, last: "-"}
+	return &finished{window: window.Milliseconds(), last: "-"}
 }
 
 func (f *finished) has(m mark, now int64) bool {
+	key := binary.LittleEndian.Uint64(m[:])
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	until, ok := f.until[binary.LittleEndian.Uint64(m[:])]
-	return ok && now <= until
+	for i := len(f.ages) - 1; i >= 0; i-- {
+		if a := &f.ages[i]; now <= a.latest+f.window {
+			if _, ok := a.ids[key]; ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
+// add keeps the ids of messages that ended at a time.
 func (f *finished) add(at, now int64, marks ...mark) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	until := at + f.window.Milliseconds()
-	for _, m := range marks {
-		key := binary.LittleEndian.Uint64(m[:])
-		f.until[key] = until
-		f.order = append(f.order, ending{key, until})
-	}
-	for len(f.order) > 0 && (len(f.order) > maxFinished || f.order[0].until < now) {
-		if first := f.order[0]; f.until[first.key] <= first.until { // else it came again
-			delete(f.until, first.key)
+	n := len(f.ages)
+	if n == 0 || now-f.ages[n-1].from > f.window/ages || len(f.ages[n-1].ids) >= maxFinished/ages {
+		f.ages = append(f.ages, age{ids: map[uint64]struct{}{}, from: now, latest: at})
+		for len(f.ages) > 1 && (f.ages[0].latest+f.window < now || f.size() > maxFinished*(ages-1)/ages) {
+			f.ages[0] = age{}
+			f.ages = f.ages[1:]
 		}
-		f.order = f.order[1:]
+		n = len(f.ages)
 	}
+	a := &f.ages[n-1]
+	a.latest = max(a.latest, at)
+	for _, m := range marks {
+		a.ids[binary.LittleEndian.Uint64(m[:])] = struct{}{}
+	}
+}
+
+// size is how many ids are kept. With f.mu held.
+func (f *finished) size() int {
+	n := 0
+	for i := range f.ages {
+		n += len(f.ages[i].ids)
+	}
+	return n
 }
 
 // load reads what other replicas have finished since the last time.
