@@ -50,7 +50,7 @@ demo-offline: build
 	@scripts/demo bin/ww offline
 
 test: lint tools images
-	CGO_ENABLED=1 $(GO) test -race -timeout 25m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 28m ./...
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
