@@ -128,7 +128,7 @@ func (d *delivery) call(ctx context.Context, c *bus.Consumer) {
 // begin reports whether the message is to be handled: not if it was before, or
 // has waited too long. logs is as for settle. With b.mu held.
 func (b *Bus) begin(q *queue, it *item, d *delivery) (handle bool, logs func()) {
-	if q.finished.has(it.message.ID, d.began) {
+	if q.finished.Has(it.mark, b.clock(d.began)) {
 		q.remove(it)
 		return false, nil
 	}
@@ -141,7 +141,7 @@ func (b *Bus) begin(q *queue, it *item, d *delivery) (handle bool, logs func()) 
 		it.first = d.began
 	}
 	if it.message.Mode == bus.AtMostOnce {
-		q.finished.add(it.message.ID, d.began)
+		q.finish(it, d.began)
 	}
 	return true, nil
 }
@@ -152,7 +152,7 @@ func (b *Bus) settle(ctx context.Context, q *queue, it *item, d *delivery, now t
 	switch {
 	case d.err == nil:
 		if it.message.Mode != bus.AtMostOnce {
-			q.finished.add(it.message.ID, now)
+			q.finish(it, now)
 		}
 		q.handled++
 		b.trail.add(q, it, d, now, bus.Done)

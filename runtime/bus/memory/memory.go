@@ -24,7 +24,7 @@ import (
 // Options of a bus; the zero value is good.
 type Options struct {
 	Backoff     bus.Backoff   // between the attempts of a message
-	DedupWindow time.Duration // in which a finished id isn't handled again; 5 min if 0, less where a component gets millions in that time
+	DedupWindow time.Duration // in which a finished id isn't handled again; 5 min if 0, less where a component gets a million in that time
 	QueueLimit  int           // as Consumer.QueueLimit, for components that don't say it; 10,000 if 0
 	DeadLimit   int           // dead letters of a component at which Publish to it waits; 100,000 if 0
 	Log         *slog.Logger
@@ -36,6 +36,7 @@ type Bus struct {
 	inboxes *bus.Inboxes
 	running sync.WaitGroup // calls of Consume
 	done    chan struct{}  // closed by Close
+	start   time.Time
 
 	mu          sync.Mutex
 	queues      map[string]*queue
@@ -72,12 +73,16 @@ func New(o Options) *Bus {
 		opts:        o,
 		inboxes:     bus.NewInboxes(bus.NewID()),
 		done:        make(chan struct{}),
+		start:       time.Now(),
 		queues:      map[string]*queue{},
 		subscribers: map[string][]*queue{},
 		gathered:    map[string]*gathering{},
 		consumers:   map[int]context.CancelFunc{},
 	}
 }
+
+// clock is a time as windows take it: that of the wall may go back.
+func (b *Bus) clock(t time.Time) int64 { return 1 + t.Sub(b.start).Milliseconds() }
 
 // queue returns a component's queue. With b.mu held.
 func (b *Bus) queue(component string) *queue {

@@ -108,8 +108,8 @@ func (b *Bus) Requeue(_ context.Context, component string, ids ...string) (int, 
 	return b.exhume(component, ids, func(q *queue, d *bus.DeadLetter) {
 		it := &item{message: d.Message, queued: now}
 		it.message.RetryCount = 0
-		q.finished.remove(it.message.ID) // one that is delivered at most once was finished before it failed
 		q.push(it)
+		q.finished.Remove(it.mark) // one that is delivered at most once was finished before it failed
 	})
 }
 

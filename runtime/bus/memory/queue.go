@@ -14,6 +14,7 @@ import (
 // item is a message in a queue.
 type item struct {
 	message bus.Message // as it was published
+	mark    uint64      // of its id
 	queued  time.Time
 	first   time.Time // when it was first tried
 	retries int
@@ -43,8 +44,8 @@ type queue struct {
 
 	depth, inFlight, delayed int
 	handled, retried, buried int64
-	sessions, alone          maphash.Seed // of the keys of lanes
-	finished                 window
+	sessions, ids            maphash.Seed
+	finished                 *bus.Window      // ids, by their marks
 	dead                     []bus.DeadLetter // oldest first
 	consumers                int
 	consumer                 bus.Consumer // what the last one said of all messages
@@ -55,22 +56,23 @@ type queue struct {
 
 func newQueue(b *Bus, name string) *queue {
 	q := &queue{bus: b, name: name, work: sync.Cond{L: &b.mu}, lanes: map[uint64]*lane{},
-		sessions: maphash.MakeSeed(), alone: maphash.MakeSeed(), finished: newWindow(b.opts.DedupWindow)}
+		sessions: maphash.MakeSeed(), ids: maphash.MakeSeed(), finished: bus.NewWindow(b.opts.DedupWindow)}
 	q.itself[0] = q
 	return q
 }
 
 // key says which lane a message is on. One without a session has its own, but
 // for those with its id. Two sessions on one lane only wait for each other.
-func (q *queue) key(m *bus.Message) uint64 {
-	if m.SessionID == "" {
-		return maphash.String(q.alone, m.ID)
+func (q *queue) key(it *item) uint64 {
+	if it.message.SessionID == "" {
+		return it.mark
 	}
-	return maphash.String(q.sessions, m.SessionID)
+	return maphash.String(q.sessions, it.message.SessionID)
 }
 
 func (q *queue) push(it *item) {
-	key := q.key(&it.message)
+	it.mark = maphash.String(q.ids, it.message.ID)
+	key := q.key(it)
 	l := q.lanes[key]
 	if l == nil {
 		l = &lane{key: key, first: it, last: it}
@@ -86,6 +88,12 @@ func (q *queue) push(it *item) {
 	if q.consumers == 0 {
 		q.haunt(it)
 	}
+}
+
+// finish remembers that a message was handled.
+func (q *queue) finish(it *item, now time.Time) {
+	at := q.bus.clock(now)
+	q.finished.Add(it.mark, at, at)
 }
 
 // wake puts a lane behind those that are ready.

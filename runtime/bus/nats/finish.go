@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -82,9 +81,9 @@ func (k *consumer) finishBatch(ctx context.Context, batch []finish) []error {
 		return errs
 	}
 	var all sync.WaitGroup
-	now := time.Now()
+	now := k.bus.now()
 	for i, f := range batch {
-		k.finished.add(f.item.id, now)
+		k.finished.add(f.item.id, now, now)
 		all.Go(func() { errs[i] = k.erase(ctx, f.item) })
 	}
 	all.Wait()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,42 +95,33 @@ func erase(ctx context.Context, s jetstream.Stream, seq uint64) error {
 
 // finished remembers which ids a component has handled.
 type finished struct {
-	window time.Duration
-	mu     sync.Mutex
-	until  map[string]time.Time
-	order  []string // ids, oldest first
+	seed maphash.Seed
+	mu   sync.Mutex
+	ids  *bus.Window
 }
 
 func newFinished(window time.Duration) *finished {
-	return &finished{window: window, until: map[string]time.Time{}}
+	return &finished{seed: maphash.MakeSeed(), ids: bus.NewWindow(window)}
 }
 
-func (f *finished) add(id string, at time.Time) {
+func (f *finished) add(id string, at, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, ok := f.until[id]; !ok {
-		f.order = append(f.order, id)
-	}
-	f.until[id] = at.Add(f.window)
-	for len(f.order) > 0 && time.Now().After(f.until[f.order[0]]) {
-		delete(f.until, f.order[0])
-		f.order = f.order[1:]
-	}
+	f.ids.Add(maphash.String(f.seed, id), at.UnixMilli(), now.UnixMilli())
 }
 
-func (f *finished) has(id string) bool {
+func (f *finished) has(id string, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	until, ok := f.until[id]
-	return ok && time.Now().Before(until)
+	return f.ids.Has(maphash.String(f.seed, id), now.UnixMilli())
 }
 
 // readDone learns what others have finished since it was last called.
 func (k *consumer) readDone(ctx context.Context) error {
-	last := k.doneSeq
+	last, now := k.doneSeq, k.bus.now()
 	err := k.bus.readAll(ctx, k.bus.store.done, k.bus.names.done(k.Component), last+1, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		for id := range strings.SplitSeq(string(m.Data()), "\n") {
-			k.finished.add(id, meta.Timestamp.Add(-k.bus.skew))
+			k.finished.add(id, meta.Timestamp, now)
 		}
 		last = meta.Sequence.Stream
 		return nil

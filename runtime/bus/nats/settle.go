@@ -20,7 +20,7 @@ const lastWords = 5 * time.Second
 // isn't settled stays in its place.
 func (k *consumer) handle(ctx, hctx context.Context, it *item) (settle func()) {
 	back := func() { k.lanes.release(it) }
-	if k.finished.has(it.id) {
+	if k.finished.has(it.id, k.bus.now()) {
 		return func() { k.drop(ctx, it) }
 	}
 	body, gone, err := k.body(ctx, it)
