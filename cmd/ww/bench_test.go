@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"golang.org/x/sync/errgroup"
 
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/dockerx"
@@ -33,6 +34,7 @@ type contest struct {
 	*system
 	files []string // -f of both tools, and what the bare calls load
 	other string   // path of docker compose; empty: none
+	over  bool     // no more can be measured
 	calls *types.Project
 }
 
@@ -95,13 +97,45 @@ func (c *contest) args(args ...string) []string {
 	return slices.Concat([]string{"compose"}, c.files, args)
 }
 
+// ours runs ww compose.
+func (c *contest) ours(args ...string) error { return c.run(c.command(c.args(args...)...)) }
+
 // theirs runs docker compose.
-func (c *contest) theirs(args ...string) {
-	c.t.Helper()
+func (c *contest) theirs(args ...string) error {
 	cmd := exec.Command(c.other, slices.Concat(c.files, args)...)
 	cmd.Dir, cmd.Env = c.dir, c.env
+	return c.run(cmd)
+}
+
+func (c *contest) run(cmd *exec.Cmd) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
-		c.t.Fatalf("docker compose %v: %v\n%s", args, err, out)
+		return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+	}
+	return nil
+}
+
+// haunted is what is said of a network that the engine can't remove any more: some
+// engines count its endpoints wrongly when many come and go, whoever asks them to.
+var haunted = regexp.MustCompile("counts endpoints on it|has active endpoints")
+
+// do measures one thing, unless the engine's network is haunted: then no more is
+// measured, and the rounds before count.
+func (c *contest) do(m times, what string, f func() error) {
+	c.t.Helper()
+	if c.over {
+		return
+	}
+	begin := time.Now()
+	err := f()
+	took := time.Since(begin)
+	switch {
+	case err == nil:
+		m[what] = append(m[what], took)
+	case haunted.MatchString(err.Error()):
+		c.over = true
+		c.t.Logf("the engine can't remove a network any more, a defect of its own: no more rounds; %d have counted", len(m["up"])-1)
+	default:
+		c.t.Fatal(err)
 	}
 }
 
@@ -164,29 +198,35 @@ func benchIndependent(t *testing.T, others bool, n, rounds int, parallel []int, 
 		t.Fatal("nothing is changed")
 	}
 	c.write("changed.yml", changed)
+	// What isn't measured counts for nobody.
 	for range rounds {
-		m.add("up", func() { c.ww(c.args("up", "-d", "--quiet")...) })
+		c.do(m, "up", func() error { return c.ours("up", "-d", "--quiet") })
 		c.settled()
-		m.add("nothing", func() { c.ww(c.args("up", "-d", "--quiet")...) })
-		m.add("change", func() { c.ww("compose", "-f", "changed.yml", "up", "-d", "--quiet") })
-		m.add("down", func() { c.ww(c.args("down", "--quiet")...) })
-		c.ww(c.args("down", "-v", "--quiet")...)
+		c.do(m, "nothing", func() error { return c.ours("up", "-d", "--quiet") })
+		c.do(m, "change", func() error {
+			return c.run(c.command("compose", "-f", "changed.yml", "up", "-d", "--quiet"))
+		})
+		c.do(m, "down", func() error { return c.ours("down", "--quiet") })
+		c.do(m, "", func() error { return c.ours("down", "-v", "--quiet") })
 		for _, p := range parallel {
 			var ids map[string]string
-			m.add(fmt.Sprint("bare up ", p), func() { ids = c.bareUp(p) })
+			c.do(m, fmt.Sprint("bare up ", p), func() (err error) { ids, err = c.bareUp(p); return err })
 			if p == parallel[0] {
-				m.add("bare change", func() { ids["c3"] = c.bareChange(ids["c3"], "c3") })
+				c.do(m, "bare change", func() (err error) { ids["c3"], err = c.bareChange(ids["c3"], "c3"); return err })
 			}
-			m.add(fmt.Sprint("bare down ", p), func() { c.bareDown(ids, p) })
+			c.do(m, fmt.Sprint("bare down ", p), func() error { return c.bareDown(ids, p) })
 			removeProject(c.name) // its volume
 		}
 		if c.other != "" {
-			m.add("their up", func() { c.theirs("up", "-d", "--wait") })
+			c.do(m, "their up", func() error { return c.theirs("up", "-d", "--wait") })
 			c.settled()
-			m.add("their nothing", func() { c.theirs("up", "-d", "--wait") })
-			m.add("their down", func() { c.theirs("down") })
-			c.theirs("down", "-v")
+			c.do(m, "their nothing", func() error { return c.theirs("up", "-d", "--wait") })
+			c.do(m, "their down", func() error { return c.theirs("down") })
+			c.do(m, "", func() error { return c.theirs("down", "-v") })
 		}
+	}
+	if len(m["up"]) < 2 && c.over {
+		t.Error("not one round is whole")
 	}
 	kind := "components"
 	if others {
@@ -208,17 +248,17 @@ func TestBenchChain(t *testing.T) {
 	c := newContest(t, 5, true, false)
 	m := times{}
 	for range 5 {
-		m.add("up", func() { c.ww(c.args("up", "-d", "--quiet")...) })
-		c.ww(c.args("down", "-v", "--quiet")...)
+		c.do(m, "up", func() error { return c.ours("up", "-d", "--quiet") })
+		c.do(m, "", func() error { return c.ours("down", "-v", "--quiet") })
 		for _, p := range []int{1, 2, 4} {
 			var ids map[string]string
-			m.add(fmt.Sprint("bare up ", p), func() { ids = c.bareUp(p) })
-			c.bareDown(ids, 8)
+			c.do(m, fmt.Sprint("bare up ", p), func() (err error) { ids, err = c.bareUp(p); return err })
+			c.do(m, "", func() error { return c.bareDown(ids, 8) })
 			removeProject(c.name) // its volume
 		}
 		if c.other != "" {
-			m.add("their up", func() { c.theirs("up", "-d", "--wait") })
-			c.theirs("down", "-v")
+			c.do(m, "their up", func() error { return c.theirs("up", "-d", "--wait") })
+			c.do(m, "", func() error { return c.theirs("down", "-v") })
 		}
 	}
 	m.ratio(t, "chain of five: to the calls with no waiting between", "up", "bare up 1", 1.2)
@@ -248,62 +288,52 @@ func (c *contest) settled() {
 }
 
 // bare opens an engine for bare calls.
-func (c *contest) bare(f func(context.Context, *dockerx.Engine)) {
-	c.t.Helper()
+func (c *contest) bare(f func(context.Context, *dockerx.Engine) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	e, err := dockerx.Open(ctx, dockerx.Options{})
 	if err != nil {
-		c.t.Fatal(err)
+		return err
 	}
 	defer e.Close()
-	f(ctx, e)
-}
-
-func (c *contest) must(err error) {
-	if err != nil {
-		c.t.Error(err)
-	}
+	return f(ctx, e)
 }
 
 // each calls f for every service, so many at a time, in order.
-func (c *contest) each(parallel int, f func(service string)) {
-	work := make(chan string)
-	var wg sync.WaitGroup
-	for range parallel {
-		wg.Go(func() {
-			for name := range work {
-				f(name)
-			}
-		})
-	}
+func (c *contest) each(parallel int, f func(service string) error) error {
+	g := new(errgroup.Group)
+	g.SetLimit(parallel)
 	for _, name := range c.calls.ServiceNames() {
-		work <- name
+		g.Go(func() error { return f(name) })
 	}
-	close(work)
-	wg.Wait()
+	return g.Wait()
 }
 
 // bareUp makes the calls of an up, and waits for nothing.
-func (c *contest) bareUp(parallel int) map[string]string {
-	c.t.Helper()
+func (c *contest) bareUp(parallel int) (map[string]string, error) {
 	ids := map[string]string{}
 	var mu sync.Mutex
-	c.bare(func(ctx context.Context, e *dockerx.Engine) {
-		c.must(e.CreateNetwork(ctx, c.calls, "default"))
-		if len(c.calls.Volumes) > 0 {
-			c.must(e.CreateVolume(ctx, c.calls, "bus-data"))
+	err := c.bare(func(ctx context.Context, e *dockerx.Engine) error {
+		if err := e.CreateNetwork(ctx, c.calls, "default"); err != nil {
+			return err
 		}
-		c.each(parallel, func(name string) {
+		if len(c.calls.Volumes) > 0 {
+			if err := e.CreateVolume(ctx, c.calls, "bus-data"); err != nil {
+				return err
+			}
+		}
+		return c.each(parallel, func(name string) error {
 			id, err := e.Create(ctx, c.calls, c.spec(name))
-			c.must(err)
-			c.must(e.Start(ctx, id))
+			if err != nil {
+				return err
+			}
 			mu.Lock()
-			defer mu.Unlock()
 			ids[name] = id
+			mu.Unlock()
+			return e.Start(ctx, id)
 		})
 	})
-	return ids
+	return ids, err
 }
 
 func (c *contest) spec(service string) deploy.ContainerSpec {
@@ -313,38 +343,45 @@ func (c *contest) spec(service string) deploy.ContainerSpec {
 	}}
 }
 
+// bareEnd stops a container and removes it.
+func bareEnd(ctx context.Context, e *dockerx.Engine, id string) error {
+	if err := e.Stop(ctx, id, nil); err != nil {
+		return err
+	}
+	return e.Remove(ctx, id, false)
+}
+
 // bareChange makes the calls that replace one container.
-func (c *contest) bareChange(id, service string) (now string) {
-	c.t.Helper()
-	c.bare(func(ctx context.Context, e *dockerx.Engine) {
-		c.must(e.Stop(ctx, id, nil))
-		c.must(e.Remove(ctx, id, false))
-		var err error
-		now, err = e.Create(ctx, c.calls, c.spec(service))
-		c.must(err)
-		c.must(e.Start(ctx, now))
+func (c *contest) bareChange(id, service string) (now string, err error) {
+	err = c.bare(func(ctx context.Context, e *dockerx.Engine) (err error) {
+		if err = bareEnd(ctx, e, id); err != nil {
+			return err
+		}
+		if now, err = e.Create(ctx, c.calls, c.spec(service)); err != nil {
+			return err
+		}
+		return e.Start(ctx, now)
 	})
-	return now
+	return now, err
 }
 
 // bareDown makes the calls of a down: all that may be stopped at once, the bus
 // after those that need it.
-func (c *contest) bareDown(ids map[string]string, parallel int) {
-	c.t.Helper()
-	c.bare(func(ctx context.Context, e *dockerx.Engine) {
-		end := func(name string) {
-			c.must(e.Stop(ctx, ids[name], nil))
-			c.must(e.Remove(ctx, ids[name], false))
-		}
-		c.each(parallel, func(name string) {
-			if name != busService {
-				end(name)
+func (c *contest) bareDown(ids map[string]string, parallel int) error {
+	return c.bare(func(ctx context.Context, e *dockerx.Engine) error {
+		err := c.each(parallel, func(name string) error {
+			if name == busService {
+				return nil
 			}
+			return bareEnd(ctx, e, ids[name])
 		})
-		if _, ok := ids[busService]; ok {
-			end(busService)
+		if id, ok := ids[busService]; ok && err == nil {
+			err = bareEnd(ctx, e, id)
 		}
-		c.must(e.RemoveNetwork(ctx, c.calls.Networks["default"].Name))
+		if err != nil {
+			return err
+		}
+		return e.RemoveNetwork(ctx, c.calls.Networks["default"].Name)
 	})
 }
 
