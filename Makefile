@@ -101,7 +101,7 @@ fuzz:
 	$(GO) test -run '^$$' -fuzz '^FuzzParse$$' -fuzztime $(FUZZTIME) ./syntax
 	$(GO) test -run '^$$' -fuzz '^FuzzPrint$$' -fuzztime $(FUZZTIME) ./syntax
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./runtime/bus
-	$(GO) test -run '^$$' -fuzz '^FuzzReadStreams$$' -fuzztime $(FUZZTIME) ./runtime/bus/redis
+	$(GO) test -run '^$$' -fuzz '^FuzzReply$$' -fuzztime $(FUZZTIME) ./runtime/bus/redis
 	$(GO) test -run '^$$' -fuzz '^FuzzExport$$' -fuzztime $(FUZZTIME) ./compose
 	$(GO) test -run '^$$' -fuzz '^FuzzComposeFile$$' -fuzztime $(FUZZTIME) ./dockerx
 

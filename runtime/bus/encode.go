@@ -204,7 +204,7 @@ func skipString(b []byte, i int) int {
 // character from i on. It looks at many bytes at a time.
 func skipPlain(b []byte, i int) int {
 	for ; i+32 <= len(b); i += 32 {
-		if special(b[i:])|special(b[i+8:])|special(b[i+16:])|special(b[i+24:]) != 0 {
+		if s := (*[32]byte)(b[i : i+32]); special(s[0:])|special(s[8:])|special(s[16:])|special(s[24:]) != 0 {
 			break
 		}
 	}

@@ -36,11 +36,14 @@ func NewWindow(span time.Duration) *Window {
 	return &Window{span: span.Milliseconds(), buckets: make([]bucket, 1)}
 }
 
-// bucket is an id's. It goes by the high bits of a product, in which all bits of
-// the id have a part, however it was made.
-func (w *Window) bucket(id uint64) *bucket {
-	return &w.buckets[id*0x9e3779b97f4a7c15>>(65-bits.Len(uint(len(w.buckets))))]
+// place is that of an id's bucket. It goes by the high bits of a product, in which
+// all bits of the id have a part, however it was made; so what is in one bucket is
+// in two that are neighbours when there are twice as many.
+func (w *Window) place(id uint64) uint64 {
+	return id * 0x9e3779b97f4a7c15 >> (65 - bits.Len(uint(len(w.buckets))))
 }
+
+func (w *Window) bucket(id uint64) *bucket { return &w.buckets[w.place(id)] }
 
 // Has reports whether an id was added, and its time isn't over.
 func (w *Window) Has(id uint64, now int64) bool {
@@ -87,10 +90,15 @@ func (b *bucket) put(id uint64, now, until int64, must bool) bool {
 func (w *Window) grow(now int64) {
 	old := w.buckets
 	w.buckets = make([]bucket, 2*len(old))
-	for _, b := range old {
+	for at := range old {
+		b := &old[at]
+		halves, n := [2]*bucket{&w.buckets[2*at], &w.buckets[2*at+1]}, [2]int{}
 		for i, id := range b.ids {
 			if b.until[i] > now {
-				w.bucket(id).put(id, now, b.until[i], true) // a bucket's ids have room in two
+				half := w.place(id) & 1
+				to := halves[half]
+				to.ids[n[half]], to.until[n[half]] = id, b.until[i]
+				n[half]++
 			}
 		}
 	}

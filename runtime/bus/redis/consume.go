@@ -20,7 +20,6 @@ type consumer struct {
 	serial   int                   // no other of the bus has the same
 	owner    string                // of leases: no other has the same, whatever it is called
 	reader   redis.UniversalClient // blocks in reads
-	brought  reply                 // of the reader, to be used again
 	lanes    *lanes
 	window   *window
 	finished *finished

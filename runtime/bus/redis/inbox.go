@@ -41,9 +41,8 @@ func (b *Bus) listen(ctx context.Context, instance string) error {
 func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient, instance string) {
 	own := instance == b.instance
 	last, read, failures := "0", 0, 0
-	var brought reply
 	for ctx.Err() == nil {
-		entries, err := readFrom(ctx, client, &brought, b.keys.inbox(instance), last)
+		entries, err := readFrom(ctx, client, b.keys.inbox(instance), last)
 		if err != nil {
 			if failures++; failures == 1 && ctx.Err() == nil {
 				b.opts.Log.Warn("inbox can't be read; answers wait", "error", b.explain(err))
@@ -69,10 +68,10 @@ func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient, insta
 }
 
 // readFrom reads one stream from after an entry on; it waits a while for more.
-func readFrom(ctx context.Context, client redis.UniversalClient, r *reply, stream, last string) ([]raw, error) {
+func readFrom(ctx context.Context, client redis.UniversalClient, stream, last string) ([]raw, error) {
 	ctx, cancel := context.WithTimeout(ctx, readBlock+attemptTimeout)
 	defer cancel()
-	streams, err := xread(ctx, client, r, "xread", "count", 100, "block", readBlock.Milliseconds(), "streams", stream, last)
+	streams, err := xread(ctx, client, "xread", "count", 100, "block", readBlock.Milliseconds(), "streams", stream, last)
 	if err != nil || len(streams) == 0 {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ func (k *consumer) fetch(ctx context.Context, room int, wake entryID) ([]entries
 	for _, s := range append(streams, ids...) {
 		args = append(args, s)
 	}
-	out, err := xread(ctx, k.reader, &k.brought, args...)
+	out, err := xread(ctx, k.reader, args...)
 	return out, asked, err
 }
 

@@ -27,137 +27,208 @@ type entries struct {
 
 // xread reads streams. The client's own commands make eight objects of each
 // entry, which costs more than all else that a message needs on its way: here a
-// reply is taken as it comes, into a buffer that is used again.
-func xread(ctx context.Context, client redis.UniversalClient, r *reply, args ...any) ([]entries, error) {
-	const most = 1 << 20
-	if r.buf = r.buf[:0]; cap(r.buf) > most {
-		r.buf = nil
-	}
-	if err := client.Process(ctx, redis.NewRawWriteToCmd(ctx, r, args...)); err != nil {
+// reply is taken apart as it comes.
+func xread(ctx context.Context, client redis.UniversalClient, args ...any) ([]entries, error) {
+	var r reply
+	if err := client.Process(ctx, redis.NewRawWriteToCmd(ctx, &r, args...)); err != nil {
 		return nil, err
 	}
-	if len(r.buf) > 0 && r.buf[0] == '-' {
+	if r.refused {
 		// The client knows what to do about an error, such as that another node
 		// of a cluster has the keys. What is read now is read again.
 		return nil, client.Process(ctx, redis.NewCmd(ctx, args...))
 	}
-	return readStreams(r.buf)
+	return r.result()
 }
 
-// reply collects the bytes of one.
-type reply struct{ buf []byte }
-
-// Write implements io.Writer.
-func (r *reply) Write(p []byte) (int, error) {
-	r.buf = append(r.buf, p...)
-	return len(p), nil
+// reply is where the client writes the reply of XREAD (RESP 2), piece by piece: a
+// line and its end, and a string by ReadFrom. A message goes to its place from
+// there, however much there is.
+type reply struct {
+	streams []entries
+	next    step
+	left    [3]int  // streams, entries of one, and fields of one that are to come
+	name    [8]byte // the field whose value comes, as far as it matters
+	scratch []byte
+	refused bool  // it is an error
+	bad     error // the first thing that wasn't as expected
 }
 
-// ReadFrom implements io.ReaderFrom: strings go to their place without another
-// buffer.
-func (r *reply) ReadFrom(src io.Reader) (n int64, err error) {
-	const some = 512
-	for {
-		if l, ok := src.(*io.LimitedReader); ok {
-			if l.N <= 0 {
-				return n, nil
-			}
-			r.buf = slices.Grow(r.buf, int(min(l.N, readBytes)))
-		} else {
-			r.buf = slices.Grow(r.buf, some)
+// step is what a reply has next.
+type step int
+
+const (
+	streamsStep step = iota // how many streams
+	streamStep              // a pair of a name and
+	nameStep
+	entriesStep // how many entries
+	entryStep   // a pair of an id and
+	idStep
+	fieldsStep // how many fields and values
+	fieldStep
+	valueStep
+	overStep
+)
+
+func (r *reply) result() ([]entries, error) {
+	if r.bad == nil && r.next != overStep {
+		r.unexpected("the end")
+	}
+	if r.bad != nil {
+		return nil, r.bad
+	}
+	return r.streams, nil
+}
+
+func (r *reply) unexpected(what string) {
+	if r.bad == nil {
+		r.bad = fmt.Errorf("read: the server's reply has %.40q where it should not be (%d)", what, r.next)
+	}
+}
+
+// Write implements io.Writer: it takes a line or the end of one.
+func (r *reply) Write(line []byte) (int, error) {
+	switch {
+	case r.bad != nil || string(line) == "\r\n":
+	case len(line) > 0 && line[0] == '-' && r.next == streamsStep:
+		r.refused = true
+	case len(line) > 1 && line[0] == '*':
+		if n, err := strconv.Atoi(string(line[1:])); err != nil || !r.array(n) {
+			r.unexpected(string(line))
 		}
-		k, err := src.Read(r.buf[len(r.buf):cap(r.buf)])
-		r.buf, n = r.buf[:len(r.buf)+k], n+int64(k)
+	case len(line) > 1 && line[0] == '$' && line[1] != '-' && r.text():
+		// What it has comes with ReadFrom.
+	default:
+		r.unexpected(string(line))
+	}
+	return len(line), nil
+}
+
+// text reports whether a string may come.
+func (r *reply) text() bool {
+	return r.next == nameStep || r.next == idStep || r.next == fieldStep || r.next == valueStep
+}
+
+// array takes how many things come; it is false where none may.
+func (r *reply) array(n int) bool {
+	const some = 4096 // a server doesn't say more than it has, but who knows
+	switch r.next {
+	case streamsStep:
+		r.streams, r.left[0] = make([]entries, 0, max(min(n, some), 0)), n
+		r.nextStream()
+	case streamStep:
+		r.next = nameStep
+		return n == 2
+	case entriesStep:
+		s := &r.streams[len(r.streams)-1]
+		s.list, r.left[1] = make([]raw, 0, max(min(n, some), 0)), n
+		r.nextEntry()
+	case entryStep:
+		r.next = idStep
+		return n == 2
+	case fieldsStep:
+		r.left[2] = n / 2
+		r.nextField()
+		return n%2 == 0 || n == -1
+	default:
+		return false
+	}
+	return n >= -1
+}
+
+func (r *reply) nextStream() {
+	if r.next = streamStep; r.left[0] <= 0 {
+		r.next = overStep
+	}
+	r.left[0]--
+}
+
+func (r *reply) nextEntry() {
+	if r.next = entryStep; r.left[1] <= 0 {
+		r.nextStream()
+		return
+	}
+	r.left[1]--
+}
+
+func (r *reply) nextField() {
+	if r.next = fieldStep; r.left[2] <= 0 {
+		r.nextEntry()
+		return
+	}
+	r.left[2]--
+}
+
+// ReadFrom implements io.ReaderFrom: it takes a string and the end of its line.
+func (r *reply) ReadFrom(src io.Reader) (n int64, err error) {
+	l, ok := src.(*io.LimitedReader)
+	if !ok || r.bad != nil || !r.text() {
+		r.unexpected("a string")
+		return io.Copy(io.Discard, src)
+	}
+	var b []byte
+	into := r.value()
+	if into == nil {
+		b = r.scratch[:0]
+	}
+	for l.N > 0 {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, int(min(l.N, readBytes)))
+		}
+		k, err := src.Read(b[len(b):cap(b)])
+		b, n = b[:len(b)+k], n+int64(k)
 		if errors.Is(err, io.EOF) {
-			return n, nil
+			return n, nil // who copies sees that there should be more
 		}
 		if err != nil {
 			return n, err
 		}
 	}
-}
-
-// readStreams takes the reply of XREAD apart (RESP 2), and copies what it has.
-func readStreams(b []byte) ([]entries, error) {
-	c := cursor{rest: b}
-	out := make([]entries, c.array())
-	for i := range out {
-		c.pair()
-		out[i].stream = string(c.text())
-		out[i].list = make([]raw, c.array())
-		for j := range out[i].list {
-			e := &out[i].list[j]
-			c.pair()
-			e.id = string(c.text())
-			e.place = parseID(e.id)
-			for n := c.array(); n > 1; n -= 2 {
-				switch name, value := c.text(), c.text(); string(name) {
-				case "m":
-					e.m = append(e.m, value...)
-				case "h":
-					e.h = append(e.h, value...)
-				}
-			}
-		}
+	if b, ok = bytes.CutSuffix(b, []byte("\r\n")); !ok {
+		r.unexpected("a string without an end")
+		return n, nil
 	}
-	if c.bad || len(c.rest) > 0 {
-		return nil, fmt.Errorf("read: unexpected reply %.100q", b)
+	if into == nil {
+		r.scratch = b
+		r.take(b)
+		return n, nil
 	}
-	return out, nil
+	*into = b[:len(b):len(b)]
+	r.nextField()
+	return n, nil
 }
 
-// cursor reads a reply. After the first thing that isn't as expected all is
-// empty.
-type cursor struct {
-	rest []byte
-	bad  bool
-}
-
-// length reads a line that has a kind and a number; -1 is none.
-func (c *cursor) length(kind byte) int {
-	end := bytes.IndexByte(c.rest, '\n')
-	if c.bad || end < 2 || c.rest[0] != kind || c.rest[end-1] != '\r' {
-		return c.fail()
-	}
-	n, err := strconv.Atoi(string(c.rest[1 : end-1]))
-	if err != nil || n < -1 {
-		return c.fail()
-	}
-	c.rest = c.rest[end+1:]
-	return n
-}
-
-func (c *cursor) fail() int {
-	c.bad, c.rest = true, nil
-	return -1
-}
-
-// array returns how many things are next; what isn't there has none.
-func (c *cursor) array() int {
-	n := c.length('*')
-	if n > len(c.rest)/4 { // each takes that much at the least
-		n = c.fail()
-	}
-	return max(n, 0)
-}
-
-func (c *cursor) pair() {
-	if c.array() != 2 {
-		c.fail()
-	}
-}
-
-// text returns the string that is next.
-func (c *cursor) text() []byte {
-	n := c.length('$')
-	if n < 0 {
+// value is where the string that comes is kept; nil where it isn't.
+func (r *reply) value() *[]byte {
+	if r.next != valueStep {
 		return nil
 	}
-	if n+2 > len(c.rest) || c.rest[n] != '\r' || c.rest[n+1] != '\n' {
-		c.fail()
-		return nil
+	list := r.streams[len(r.streams)-1].list
+	switch e := &list[len(list)-1]; r.name {
+	case [8]byte{'m'}:
+		return &e.m
+	case [8]byte{'h'}:
+		return &e.h
 	}
-	s := c.rest[:n:n]
-	c.rest = c.rest[n+2:]
-	return s
+	return nil
+}
+
+// take has a string that isn't kept itself.
+func (r *reply) take(b []byte) {
+	switch r.next {
+	case nameStep:
+		r.streams = append(r.streams, entries{stream: string(b)})
+		r.next = entriesStep
+	case idStep:
+		s := &r.streams[len(r.streams)-1]
+		id := string(b)
+		s.list = append(s.list, raw{id: id, place: parseID(id)})
+		r.next = fieldsStep
+	case fieldStep:
+		r.name = [8]byte{}
+		copy(r.name[:], b)
+		r.next = valueStep
+	default:
+		r.nextField()
+	}
 }

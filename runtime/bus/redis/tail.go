@@ -47,12 +47,11 @@ func (b *Bus) Tail(ctx context.Context, w bus.Watch, ready func(), each func(bus
 
 func (b *Bus) follow(ctx context.Context, client redis.UniversalClient, last string, w bus.Watch, each func(bus.Message)) {
 	renewed, failures := time.Now(), 0
-	var brought reply
 	for ctx.Err() == nil {
 		if time.Since(renewed) > tailingFor/4 && b.watch(ctx) == nil {
 			renewed = time.Now()
 		}
-		entries, err := readFrom(ctx, client, &brought, b.keys.tail(), last)
+		entries, err := readFrom(ctx, client, b.keys.tail(), last)
 		if err != nil {
 			if failures++; failures == 1 && ctx.Err() == nil {
 				b.opts.Log.Warn("messages can't be watched", "error", b.explain(err))
