@@ -36,7 +36,10 @@ func DeriveID(cause *Message, index int, receiver string) string {
 // formatID writes 48 bits of milliseconds and 80 others as 26 characters.
 func formatID(t time.Time, tail [10]byte) string {
 	ms := uint64(max(t.UnixMilli(), 0))
-	b := binary.BigEndian.AppendUint64(nil, ms<<16)[:6]
-	b = append(b, tail[:]...)
-	return idEncoding.EncodeToString(b)
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], ms<<16)
+	copy(b[6:], tail[:])
+	var text [26]byte
+	idEncoding.Encode(text[:], b[:])
+	return string(text[:])
 }

@@ -13,8 +13,9 @@ import (
 // Times are milliseconds of any clock that is beyond 0. A Window isn't safe for
 // concurrent use.
 //
-// It is a table of buckets that doubles when one is full, since every message
-// looks into it twice, and a map of that size takes longer than all the rest.
+// It is a table of buckets that doubles when an id finds no room in either of its
+// two, since every message looks into it twice, and a map of that size takes longer
+// than all the rest. With two to choose from most of it is in use before it doubles.
 type Window struct {
 	span    int64
 	buckets []bucket // as many as a power of two
@@ -36,18 +37,21 @@ func NewWindow(span time.Duration) *Window {
 	return &Window{span: span.Milliseconds(), buckets: make([]bucket, 1)}
 }
 
-// place is that of an id's bucket. It goes by the high bits of a product, in which
-// all bits of the id have a part, however it was made; so what is in one bucket is
-// in two that are neighbours when there are twice as many.
-func (w *Window) place(id uint64) uint64 {
-	return id * 0x9e3779b97f4a7c15 >> (65 - bits.Len(uint(len(w.buckets))))
+// places are those of an id's buckets. They go by the high bits of products, in
+// which all bits of the id have a part, however it was made; so what is in one
+// bucket is in two that are neighbours when there are twice as many.
+func (w *Window) places(id uint64) (int, int) {
+	unused := 65 - bits.Len(uint(len(w.buckets)))
+	return int(id * 0x9e3779b97f4a7c15 >> unused), int(id * 0xc2b2ae3d27d4eb4f >> unused)
 }
-
-func (w *Window) bucket(id uint64) *bucket { return &w.buckets[w.place(id)] }
 
 // Has reports whether an id was added, and its time isn't over.
 func (w *Window) Has(id uint64, now int64) bool {
-	b := w.bucket(id)
+	one, two := w.places(id)
+	return w.buckets[one].has(id, now) || w.buckets[two].has(id, now)
+}
+
+func (b *bucket) has(id uint64, now int64) bool {
 	for i := range b.ids {
 		if b.ids[i] == id && b.until[i] > now {
 			return true
@@ -62,29 +66,46 @@ func (w *Window) Add(id uint64, from, now int64) {
 	if until <= now {
 		return
 	}
-	for !w.bucket(id).put(id, now, until, len(w.buckets) >= windowBuckets) {
+	for {
+		one, two := w.places(id)
+		b, other := &w.buckets[one], &w.buckets[two]
+		if b.renew(id, until) || other.renew(id, until) {
+			return
+		}
+		place, free := b.room(now)
+		if p, f := other.room(now); f > free {
+			b, place, free = other, p, f
+		}
+		if free > 0 || len(w.buckets) >= windowBuckets {
+			b.ids[place], b.until[place] = id, until
+			return
+		}
 		w.grow(now)
 	}
 }
 
-// put takes the place of the id itself, of one whose time is over or, if it
-// must, of the one whose time is over first. It reports whether it found one.
-func (b *bucket) put(id uint64, now, until int64, must bool) bool {
-	place, ends := 0, b.until[0]
+// renew reports whether the id is in the bucket.
+func (b *bucket) renew(id uint64, until int64) bool {
 	for i := range b.ids {
 		if b.ids[i] == id {
-			place, ends, until = i, 0, max(until, b.until[i])
-			break
-		}
-		if b.until[i] < ends {
-			place, ends = i, b.until[i]
+			b.until[i] = max(b.until[i], until)
+			return true
 		}
 	}
-	if ends > now && !must {
-		return false
+	return false
+}
+
+// room returns the place whose time is over first, and how many are free.
+func (b *bucket) room(now int64) (place, free int) {
+	for i, until := range b.until {
+		if until <= now {
+			free++
+		}
+		if until < b.until[place] {
+			place = i
+		}
 	}
-	b.ids[place], b.until[place] = id, until
-	return true
+	return place, free
 }
 
 func (w *Window) grow(now int64) {
@@ -92,21 +113,30 @@ func (w *Window) grow(now int64) {
 	w.buckets = make([]bucket, 2*len(old))
 	for at := range old {
 		b := &old[at]
-		halves, n := [2]*bucket{&w.buckets[2*at], &w.buckets[2*at+1]}, [2]int{}
+		var n [2]int // in the two that take its place
 		for i, id := range b.ids {
-			if b.until[i] > now {
-				half := w.place(id) & 1
-				to := halves[half]
-				to.ids[n[half]], to.until[n[half]] = id, b.until[i]
-				n[half]++
+			if b.until[i] <= now {
+				continue
 			}
+			to, other := w.places(id)
+			if to>>1 != at {
+				to = other
+			}
+			half := &w.buckets[to]
+			half.ids[n[to&1]], half.until[n[to&1]] = id, b.until[i]
+			n[to&1]++
 		}
 	}
 }
 
 // Remove forgets an id.
 func (w *Window) Remove(id uint64) {
-	b := w.bucket(id)
+	one, two := w.places(id)
+	w.buckets[one].remove(id)
+	w.buckets[two].remove(id)
+}
+
+func (b *bucket) remove(id uint64) {
 	for i := range b.ids {
 		if b.ids[i] == id {
 			b.until[i] = 0

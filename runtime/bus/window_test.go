@@ -65,6 +65,9 @@ func TestWindowGrows(t *testing.T) {
 	if len(w.buckets) > 2*buckets {
 		t.Errorf("%d buckets, %d before", len(w.buckets), buckets)
 	}
+	if slots := 8 * len(w.buckets); slots > 3*n {
+		t.Errorf("%d places for %d ids", slots, n)
+	}
 }
 
 func TestWindowIsBounded(t *testing.T) {

@@ -128,7 +128,7 @@ func (d *delivery) call(ctx context.Context, c *bus.Consumer) {
 // begin reports whether the message is to be handled: not if it was before, or
 // has waited too long. logs is as for settle. With b.mu held.
 func (b *Bus) begin(q *queue, it *item, d *delivery) (handle bool, logs func()) {
-	if q.finished.Has(it.mark, b.clock(d.began)) {
+	if b.finished.Has(it.mark, b.clock(d.began)) {
 		q.remove(it)
 		return false, nil
 	}

@@ -24,7 +24,7 @@ import (
 // Options of a bus; the zero value is good.
 type Options struct {
 	Backoff     bus.Backoff   // between the attempts of a message
-	DedupWindow time.Duration // in which a finished id isn't handled again; 5 min if 0, less where a component gets a million in that time
+	DedupWindow time.Duration // in which a finished id isn't handled again; 5 min if 0, less where a million come in that time
 	QueueLimit  int           // as Consumer.QueueLimit, for components that don't say it; 10,000 if 0
 	DeadLimit   int           // dead letters of a component at which Publish to it waits; 100,000 if 0
 	Log         *slog.Logger
@@ -40,6 +40,7 @@ type Bus struct {
 
 	mu          sync.Mutex
 	queues      map[string]*queue
+	finished    *bus.Window         // what each has handled, by its marks
 	subscribers map[string][]*queue // by topic, as far as asked for
 	gathered    map[string]*gathering
 	consumers   map[int]context.CancelFunc
@@ -75,6 +76,7 @@ func New(o Options) *Bus {
 		done:        make(chan struct{}),
 		start:       time.Now(),
 		queues:      map[string]*queue{},
+		finished:    bus.NewWindow(o.DedupWindow),
 		subscribers: map[string][]*queue{},
 		gathered:    map[string]*gathering{},
 		consumers:   map[int]context.CancelFunc{},

@@ -109,7 +109,7 @@ func (b *Bus) Requeue(_ context.Context, component string, ids ...string) (int, 
 		it := &item{message: d.Message, queued: now}
 		it.message.RetryCount = 0
 		q.push(it)
-		q.finished.Remove(it.mark) // one that is delivered at most once was finished before it failed
+		b.finished.Remove(it.mark) // one that is delivered at most once was finished before it failed
 	})
 }
 

@@ -44,8 +44,7 @@ type queue struct {
 
 	depth, inFlight, delayed int
 	handled, retried, buried int64
-	sessions, ids            maphash.Seed
-	finished                 *bus.Window      // ids, by their marks
+	sessions, ids            maphash.Seed     // its own
 	dead                     []bus.DeadLetter // oldest first
 	consumers                int
 	consumer                 bus.Consumer // what the last one said of all messages
@@ -56,7 +55,7 @@ type queue struct {
 
 func newQueue(b *Bus, name string) *queue {
 	q := &queue{bus: b, name: name, work: sync.Cond{L: &b.mu}, lanes: map[uint64]*lane{},
-		sessions: maphash.MakeSeed(), ids: maphash.MakeSeed(), finished: bus.NewWindow(b.opts.DedupWindow)}
+		sessions: maphash.MakeSeed(), ids: maphash.MakeSeed()}
 	q.itself[0] = q
 	return q
 }
@@ -93,7 +92,7 @@ func (q *queue) push(it *item) {
 // finish remembers that a message was handled.
 func (q *queue) finish(it *item, now time.Time) {
 	at := q.bus.clock(now)
-	q.finished.Add(it.mark, at, at)
+	q.bus.finished.Add(it.mark, at, at)
 }
 
 // wake puts a lane behind those that are ready.

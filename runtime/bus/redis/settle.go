@@ -55,7 +55,7 @@ func newSettler(b *Bus) *settler {
 		}
 		return 1, bytes
 	}
-	s := &settler{bus: b, batch: newBatcher(10, 25*time.Millisecond, size)}
+	s := &settler{bus: b, batch: newBatcher(10, 10*time.Millisecond, size)}
 	s.batch.all = true
 	return s
 }
