@@ -57,6 +57,7 @@ type executor struct {
 
 	watch     *watcher
 	addresses *addresses
+	quiet     *quiet
 
 	mu      sync.Mutex
 	ids     map[int]string    // create step → container
@@ -86,6 +87,7 @@ func (e *executor) run(ctx context.Context, p plan.Plan) error {
 		err error
 	}
 	e.note(p)
+	e.quiet = newQuiet(p)
 	if e.project != nil {
 		e.addresses = newAddresses(ctx, e.driver, e.project.Name, p)
 		defer e.addresses.close()
@@ -109,6 +111,7 @@ func (e *executor) run(ctx context.Context, p plan.Plan) error {
 		r := <-results
 		running--
 		s := p.Steps[r.at]
+		e.quiet.made(s)
 		if outer.Err() != nil && interrupted == nil {
 			interrupted = fmt.Errorf("%s %s: %w", s.Op, s.Name, outer.Err())
 		}

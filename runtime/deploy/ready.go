@@ -154,6 +154,7 @@ func (e *executor) byProbe(ctx context.Context, svc types.ServiceConfig, s plan.
 		}
 		test = append(test, "--wait", e.timeout.String())
 	}
+	e.quiet.await(ctx, s, svc.HealthCheck)
 	pause := 30 * time.Millisecond
 	for {
 		var out lines

@@ -65,6 +65,47 @@ func TestCreateWhileTheBusStarts(t *testing.T) {
 	}
 }
 
+// TestQuiet: a check that the engine runs soon, and that nothing waits for, isn't run
+// by hand while there is something to start.
+func TestQuiet(t *testing.T) {
+	var mu sync.Mutex
+	checked := map[string]int{}
+	count := func(service string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return checked[service]
+	}
+	w := newWorld(t, enginetest.Options{
+		Exec: func(x enginetest.Exec) int {
+			mu.Lock()
+			defer mu.Unlock()
+			checked[x.Service]++
+			if x.Service == "slow" {
+				return 1
+			}
+			return 0
+		},
+		Services: map[string]enginetest.Behaviour{"slow": {Health: enginetest.HealthWhenAsked}, "a": {Health: enginetest.HealthWhenAsked}, "rare": {Health: enginetest.HealthWhenAsked}},
+	}, "slow+:", "b: slow+", "a+:", "rare+:")
+	often := types.Duration(2 * time.Second)
+	for _, name := range []string{"slow", "a"} {
+		w.change(name, func(s *types.ServiceConfig) { s.HealthCheck.Interval = &often })
+	}
+	_, err := w.upMeanwhile(func() {
+		w.await(6, "exec.create")
+		if count("a") > 0 || count("slow") < 2 || count("rare") != 1 {
+			t.Errorf("checks while something is to be started: %v", checked)
+		}
+		w.fake.SetHealth("slow", true)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if count("a") != 1 {
+		t.Errorf("checks in the end: %v", checked)
+	}
+}
+
 func TestReadyBy(t *testing.T) {
 	t.Run("probe", func(t *testing.T) { // the engine never looks
 		w := newWorld(t, enginetest.Options{Services: map[string]enginetest.Behaviour{"a": {Health: enginetest.HealthWhenAsked}}}, "a+:")
