@@ -40,9 +40,10 @@ type trip[T any] struct {
 	messages int
 }
 
-// short is a round trip during which the server is at work and not waiting for
-// its disk: then this side can prepare the next one.
-const short = time.Millisecond
+// short is a round trip that doesn't take much longer than what this side needs to
+// prepare the next one: then they go on at the same time. Where a disk takes longer
+// what counts is how much goes with each round trip.
+const short = 4 * time.Millisecond
 
 func newBatcher[T any](share float64, limit time.Duration, size func(T) (messages, bytes int)) *batcher[T] {
 	b := &batcher[T]{share: share, limit: limit, size: size, target: 1, allowed: 1, work: make(chan trip[T], 2)}
