@@ -38,7 +38,7 @@ func newFlusher(b *Bus) *flusher {
 		}
 		return len(c.messages), bytes
 	}
-	f := &flusher{bus: b, batch: newBatcher(0.25, time.Millisecond, size), queues: map[string]*[partitions]any{}}
+	f := &flusher{bus: b, batch: newBatcher(0.5, time.Millisecond, size), queues: map[string]*[partitions]any{}}
 	f.batch.two = true
 	return f
 }
