@@ -250,6 +250,6 @@ func (t *tool) showLook(l look) error {
 	if err := t.table(header, rows); err != nil || l.Dropped == 0 {
 		return err
 	}
-	_, err := fmt.Fprintf(t.out, "dropped, on topics that nobody subscribes to: %d\n", l.Dropped)
+	_, err := fmt.Fprintf(t.out, "dropped, on topics that nobody subscribes to (a server's component.output is one): %d\n", l.Dropped)
 	return err
 }

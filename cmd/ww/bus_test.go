@@ -184,7 +184,7 @@ func TestBusStats(t *testing.T) {
 COMPONENT   DEPTH   IN FLIGHT   DELAYED   LAG   DEAD   OLDEST   HANDLED   RETRIED   REPLICAS
 greet       0       0           0         0     0      -        2         0         1
 out         0       0           0         0     1      -        ‹…›         0         1
-dropped, on topics that nobody subscribes to: 1
+dropped, on topics that nobody subscribes to (a server's component.output is one): 1
 `)
 	w.must(w.tool.stats(w.ctx, w.remote, nil, true))
 	var l look

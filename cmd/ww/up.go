@@ -55,7 +55,7 @@ func (t *tool) systemCommand() *cli.Command {
 func whereFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "as", Usage: "run all of it as `KIND` of deployment, whatever the file says: local, server or docker"},
-		&cli.StringFlag{Name: "deployment", Usage: "run the components of this deployment alone: the others run elsewhere, and the bus joins them"},
+		&cli.StringFlag{Name: "deployment", Usage: "run the components of this deployment alone, those that are in none with \"local\": the others run elsewhere, and the bus joins them"},
 	}
 }
 
@@ -197,6 +197,9 @@ func (t *tool) upHere(c *cli.Context, s *assembly) error {
 		t.console.verb = "down"
 	}
 	ctx := t.cleanup()
+	if !c.Bool("quiet") {
+		fmt.Fprintln(t.err, "going down; Ctrl-C again kills")
+	}
 	down := t.progressOf(s.Name, s.phase, c.Bool("quiet"))
 	told.turn(down.report)
 	sum, err := running.Stop(ctx)

@@ -72,7 +72,7 @@ func (t *tool) readSystem(c *cli.Context) (*assembly, error) {
 	for _, d := range l.Model.Deployments {
 		names = append(names, d.Name)
 	}
-	if only != "" && l.Model.Deployment(only) == nil {
+	if only != "" && l.Model.Deployment(only) == nil && only != inLocal {
 		return nil, &usageError{fmt.Errorf("there is no deployment %q", only), suggestion(only, names, "the file has: "+strings.Join(names, ", "))}
 	}
 	for _, name := range l.Model.Order() {
@@ -83,7 +83,21 @@ func (t *tool) readSystem(c *cli.Context) (*assembly, error) {
 	if len(s.here)+len(s.inside) == 0 {
 		return nil, &configError{errors.New("there is nothing to run: the system has no components"), "declare some; `ww graph` shows what is there"}
 	}
+	if alone := s.unlisted(); only != "" && only != inLocal && len(alone) > 0 && !c.Bool("quiet") {
+		fmt.Fprintf(t.err, "note: in no deployment: %s; `ww up --deployment %s` runs what is in none\n", strings.Join(alone, ", "), inLocal)
+	}
 	return s, t.runnable(s)
+}
+
+// unlisted are the components that no deployment lists: they run as in one that is
+// called local.
+func (s *assembly) unlisted() (names []string) {
+	for _, c := range s.Model.Components {
+		if c.Deployment == nil {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // add says where one component runs.
@@ -97,7 +111,11 @@ func (s *assembly) add(comp *model.Component, as string) error {
 		kind = as
 	}
 	s.kinds[comp.Name] = kind
-	if s.only != "" && (d == nil || d.Name != s.only) {
+	deployment := inLocal
+	if d != nil {
+		deployment = d.Name
+	}
+	if s.only != "" && deployment != s.only {
 		return nil
 	}
 	if comp.Kind == "container" && kind != inDocker {

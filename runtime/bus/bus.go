@@ -188,6 +188,7 @@ type Consumer struct {
 	// too, and a message whose handler fails for that goes back to the queue
 	// as if it had not been tried. No end (wait for them) if 0.
 	Grace   time.Duration
+	Hurry   <-chan struct{} // Grace is over when it is closed; nil: it isn't cut short
 	Handler Handler
 
 	// MaxRetries and TTL, where they are not 0, hold for all messages of the

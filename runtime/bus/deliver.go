@@ -79,24 +79,27 @@ func WithDefaultDeadline(ctx context.Context) (context.Context, context.CancelFu
 }
 
 // HandlerContext returns the context for the handlers of a Consume whose own
-// is ctx: it ends c.Grace after ctx does, or with the cancel function.
+// is ctx: it ends c.Grace after ctx does, or as c.Hurry says, or with the cancel
+// function.
 func (c *Consumer) HandlerContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx = context.WithValue(ctx, handlerKey{}, true)
 	if c.Grace <= 0 {
 		return context.WithCancel(context.WithoutCancel(ctx))
 	}
-	return Outlive(ctx, c.Grace)
+	return Outlive(ctx, c.Grace, c.Hurry)
 }
 
-// Outlive returns a context that ends d after ctx does, or with the cancel
-// function.
-func Outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+// Outlive returns a context that ends d after ctx does, or as soon as hurry is
+// closed after that, or with the cancel function.
+func Outlive(ctx context.Context, d time.Duration, hurry <-chan struct{}) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		t := time.NewTimer(d)
 		defer t.Stop()
 		select {
 		case <-t.C:
+			cancel()
+		case <-hurry:
 			cancel()
 		case <-out.Done():
 		}

@@ -302,7 +302,7 @@ func TestGraceIsOver(t *testing.T) {
 		if stubborn != (err != nil) || stubborn == closed {
 			t.Errorf("stubborn %t: %v, closed %t", stubborn, err, closed)
 		}
-		if stubborn && !strings.Contains(err.Error(), "not everything ended within 50ms") {
+		if stubborn && !strings.Contains(err.Error(), "not everything ended in time") {
 			t.Errorf("got %v", err)
 		}
 		if stats, err := s.bus.Stats(t.Context()); err != nil || stats["c"].Depth != 1 || stats["c"].Dead != 0 {

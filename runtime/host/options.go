@@ -54,9 +54,10 @@ type Options struct {
 	SecretsDir string                            // /run/secrets if empty
 	Secret     func(name string) (string, error) // instead of SecretsDir
 
-	Grace       time.Duration // for the whole of stopping; 10 s if 0
-	BusCheck    time.Duration // how often the bus is looked at; 1 s if 0
-	Concurrency int           // messages handled at the same time; 8 if 0
+	Grace       time.Duration   // for the whole of stopping; 10 s if 0
+	Hurry       <-chan struct{} // Grace is over when it is closed; nil: it isn't cut short
+	BusCheck    time.Duration   // how often the bus is looked at; 1 s if 0
+	Concurrency int             // messages handled at the same time; 8 if 0
 
 	// The component's queue and its messages, as bus.Consumer says.
 	Timeout    time.Duration

@@ -84,7 +84,7 @@ func (h *host) consume(ctx context.Context, w *work, subscribed func()) {
 	}
 	err := h.bus.Consume(ctx, bus.Consumer{
 		Component: h.Name, Instance: h.id, Topics: h.Config.Subscribe,
-		Concurrency: h.Concurrency, Grace: h.Grace, Handler: h.handle, Timeout: timeout,
+		Concurrency: h.Concurrency, Grace: h.Grace, Hurry: h.Hurry, Handler: h.handle, Timeout: timeout,
 		MaxRetries: h.MaxRetries, TTL: h.TTL, QueueLimit: h.QueueLimit, Overflow: h.Overflow,
 	}, subscribed)
 	switch {
@@ -148,6 +148,13 @@ func (h *host) stop(ctx context.Context, w *work, leave func(context.Context, er
 	h.log.Info("stopping", "grace", h.Grace.String())
 	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.Grace)
 	defer cancel()
+	go func() { // until the budget ends, at the latest when this returns
+		select {
+		case <-h.Hurry:
+			cancel()
+		case <-budget.Done():
+		}
+	}()
 	if err := w.failure(); err != nil {
 		h.fail(err)
 	}
@@ -167,7 +174,7 @@ func (h *host) stop(ctx context.Context, w *work, leave func(context.Context, er
 	leave(ctx, w.failure())
 	if !ended {
 		// What still runs uses the component and the bus: both stay open.
-		return errors.Join(w.failure(), fmt.Errorf("not everything ended within %s: what wasn't finished will be delivered again", h.Grace))
+		return errors.Join(w.failure(), errors.New("not everything ended in time: what wasn't finished will be delivered again"))
 	}
 	if !idle {
 		h.log.Warn("requests were cut off: they took longer than the grace", "grace", h.Grace.String())

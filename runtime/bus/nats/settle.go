@@ -146,7 +146,7 @@ var errLost = errors.New("another replica has taken the message over")
 // thrown away because the bus is down. Doing it twice is harmless. It does
 // nothing where the message is another replica's now.
 func (k *consumer) settle(ctx context.Context, it *item, what string, op func(context.Context) error) error {
-	within, cancel := bus.Outlive(ctx, lastWords)
+	within, cancel := bus.Outlive(ctx, lastWords, nil)
 	defer cancel()
 	if !k.lanes.sure(within, it.part) {
 		return bus.Permanent(errLost)

@@ -66,7 +66,7 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 	}
 	hctx, cancel := c.HandlerContext(ctx)
 	defer cancel()
-	last, stopLast := bus.Outlive(ctx, lastWords)
+	last, stopLast := bus.Outlive(ctx, lastWords, nil)
 	defer stopLast()
 	k.last = last.Done()
 	k.lanes = newLanes(max(c.Concurrency, 1), func(e *entry) { k.handle(ctx, hctx, e) }, k.rewind)

@@ -275,7 +275,11 @@ func (s *server) failure(ctx context.Context, in component.Submission, err error
 		a.Error = "the request ended without an answer"
 		return http.StatusBadGateway, a
 	}
-	s.log.Error("request failed", "error", err, "message_id", in.ID, "session_id", in.Session)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		s.log.Info("whoever asked has gone before the answer came", "message_id", in.ID, "session_id", in.Session)
+	} else {
+		s.log.Error("request failed", "error", err, "message_id", in.ID, "session_id", in.Session)
+	}
 	a.Error = errUndelivered.Error()
 	return http.StatusServiceUnavailable, a
 }

@@ -201,12 +201,18 @@ func TestToken(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/b/input", "/b/messages", "/nobody/input"} {
-		if status, body := call(t, "POST", url+path, `{"value":"x"}`, "Authorization", "Bearer sesam"); status != 401 || !strings.Contains(body, "Authorization: Bearer") {
+		if status, body := call(t, "POST", url+path, `{"value":"x"}`, "Authorization", "Bearer sesam"); status != 401 || !strings.Contains(body, "not the token") {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
 	if status, _ := call(t, "GET", url+"/health", ""); status != 200 {
 		t.Errorf("health: %d", status)
+	}
+	if status, body := call(t, "POST", url+"/b/input", `{"value":"x"}`); status != 401 || !strings.Contains(body, "Authorization: Bearer") {
+		t.Errorf("without a token: %d %s", status, body)
+	}
+	if status, body := call(t, "POST", url+"/b/input", `{"value":"x"}`, "Authorization", "bearer sesame"); status != 200 {
+		t.Errorf("a scheme has no case: %d %s", status, body)
 	}
 	if status, body := call(t, "POST", url+"/b/input", `{"value":"x"}`, "Authorization", "Bearer sesame"); status != 200 {
 		t.Errorf("%d %s", status, body)

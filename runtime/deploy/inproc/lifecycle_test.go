@@ -162,3 +162,45 @@ func TestNoEndpoints(t *testing.T) {
 		}
 	}
 }
+
+// TestNoMoreTime: what is being handled has as long as the bus has to empty, and is
+// cut off where whoever waits has had enough.
+func TestNoMoreTime(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		drain time.Duration
+		give  bool // up
+	}{{"over", 50 * time.Millisecond, false}, {"given up", time.Hour, true}} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			begun := make(chan struct{})
+			w.handle = func(ctx context.Context, _ string, _ bus.Message) (json.RawMessage, error) {
+				close(begun)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			w.opts.Drain = test.drain
+			for i := range w.opts.Components {
+				w.opts.Components[i].Grace = time.Hour
+			}
+			s := w.start()
+			b, _, err := s.Bus(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Publish(t.Context(), bus.Message{Target: "b", Payload: json.RawMessage("1")}); err != nil {
+				t.Fatal(err)
+			}
+			<-begun
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			if test.give {
+				end()
+			}
+			sum, err := s.Stop(ctx)
+			if err != nil || sum.Left["b"] != 1 || len(sum.Forced) > 0 {
+				t.Errorf("%+v, %v", sum, err)
+			}
+		})
+	}
+}

@@ -96,12 +96,12 @@ func (p *part) start(ctx, live context.Context) error {
 }
 
 func (p *part) broken(reason string) error {
-	return &deploy.ComponentError{Service: p.Config.Name, Container: p.Config.Name, Reason: reason}
+	return &deploy.ComponentError{Service: p.Config.Name, Container: p.Config.Name, Reason: reason, Remedy: "correct its settings; `ww up --verbose` shows what components log"}
 }
 
 // hosting is what the hosts of all components have in common.
 func (s *System) hosting(opts host.Options) host.Options {
-	opts.Shared, opts.Metrics = true, s.metrics
+	opts.Shared, opts.Metrics, opts.Hurry = true, s.metrics, s.hurry
 	opts.OpenBus = func(ctx context.Context) (bus.Bus, registry.Registry, error) { return s.bus.lend(ctx) }
 	opts.Log, opts.Stdout, opts.Stdin, opts.Secret = s.Log, s.Stdout, s.Stdin, s.Secret
 	return opts

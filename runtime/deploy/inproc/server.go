@@ -100,11 +100,16 @@ func (s *server) authorized(next http.Handler) http.Handler {
 	}
 	want := sha256.Sum256([]byte(s.Token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		bearer := strings.EqualFold(scheme, "Bearer")
 		got := sha256.Sum256([]byte(token))
 		if (subtle.ConstantTimeCompare(got[:], want[:]) != 1 || !bearer) && r.URL.Path != "/health" {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			problem(w, http.StatusUnauthorized, "this server wants a token: Authorization: Bearer …")
+			what := "this server wants a token: Authorization: Bearer …"
+			if bearer {
+				what = "this is not the token that this server wants"
+			}
+			problem(w, http.StatusUnauthorized, what)
 			return
 		}
 		next.ServeHTTP(w, r)

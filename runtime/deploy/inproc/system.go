@@ -6,6 +6,7 @@
 package inproc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,6 +105,8 @@ type System struct {
 	live    context.Context    // of what belongs to the system as a whole
 	end     context.CancelFunc // ends that
 	unscale func()             // ends the scaling, and waits for that
+	hurried sync.Once
+	hurry   chan struct{} // closed when nothing gets more time to end
 }
 
 // Start brings a system up and returns when all of it is ready. When it fails, or
@@ -133,7 +136,7 @@ func New(ctx context.Context, o Options) (*System, error) {
 	if o.Ready <= 0 {
 		o.Ready = deploy.DefaultTimeout
 	}
-	s := &System{Options: o, metrics: host.NewMetrics(), byName: map[string]*part{}, failed: make(chan struct{}), unscale: func() {}}
+	s := &System{Options: o, metrics: host.NewMetrics(), byName: map[string]*part{}, failed: make(chan struct{}), hurry: make(chan struct{}), unscale: func() {}}
 	s.bus = &shared{open: o.OpenBus}
 	s.keeper = process.NewKeeper(o.Guard, o.Log)
 	for i := range o.Components {
@@ -265,7 +268,8 @@ type Summary struct {
 
 // Stop ends the system in order: nothing is accepted any more, the bus empties
 // within the time for that, components stop, dependents first, and the bus last.
-// Where ctx is done it doesn't wait for the bus to empty.
+// What is being handled has the time for that, too, and is cut off when it is over.
+// Where ctx is done nothing is waited for any more.
 func (s *System) Stop(ctx context.Context) (Summary, error) {
 	var sum Summary
 	err := s.StopIntake(ctx)
@@ -315,7 +319,11 @@ func (s *System) Close() error {
 	return err
 }
 
+// rush cuts off what is still being handled.
+func (s *System) rush() { s.hurried.Do(func() { close(s.hurry) }) }
+
 func (s *System) stopParts(ctx context.Context, want func(*part) bool) {
+	defer context.AfterFunc(ctx, s.rush)()
 	var wg sync.WaitGroup
 	for _, p := range s.parts {
 		if want(p) {
@@ -344,9 +352,13 @@ func (s *System) DrainBus(ctx context.Context) map[string]int64 {
 	_ = s.step(ctx, step, func(report func(string)) (err error) {
 		if left, err = bus.AwaitEmpty(ctx, b, s.Drain, true, names...); len(left) > 0 {
 			report(fmt.Sprintf("messages are left: %v", left))
+			err = cmp.Or(err, fmt.Errorf("not empty after %s", s.Drain))
 		}
 		return err
 	})
+	if len(left) > 0 { // there is no more time
+		s.rush()
+	}
 	return left
 }
 
