@@ -1,6 +1,10 @@
 package model
 
-import "woodwork.dev/ww/syntax"
+import (
+	"net"
+
+	"woodwork.dev/ww/syntax"
+)
 
 // deployment checks one deployment, takes up its bus and the components that
 // it lists or brings along.
@@ -9,6 +13,7 @@ func (r *resolver) deployment(d *Deployment) {
 	if f := d.Settings.Field("message_bus"); f != nil {
 		r.setBus(r.busValue(f))
 	}
+	r.open(d)
 	f := d.Settings.Field("components")
 	if f == nil {
 		return
@@ -25,6 +30,25 @@ func (r *resolver) deployment(d *Deployment) {
 			r.container(d, e)
 		}
 	}
+}
+
+// open warns of a server that isn't let run: others than this machine can reach it,
+// and it asks for no token.
+func (r *resolver) open(d *Deployment) {
+	f, token := d.Settings.Field("host"), d.Settings.Field("token")
+	if f == nil || token != nil || d.Kind != "server" {
+		return
+	}
+	if host, ok := f.Value.(string); ok && !OnlyHere(host) {
+		r.warnf(f.At, "open-server", "add `token: $WW_TOKEN`, or leave `host` out to listen on 127.0.0.1",
+			"%q would listen on %s without a token: anybody could use it", d.Name, host)
+	}
+}
+
+// OnlyHere reports whether only this machine reaches what listens on a host.
+func OnlyHere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (r *resolver) list(d *Deployment, item Value, at syntax.Span) {

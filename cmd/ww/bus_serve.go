@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/runtime/bus/nats/embedded"
 )
 
@@ -34,7 +35,7 @@ func (t *tool) busServeCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if host, _, err := net.SplitHostPort(c.String("addr")); err == nil && password == "" && !loopback(host) {
+			if host, _, err := net.SplitHostPort(c.String("addr")); err == nil && password == "" && !model.OnlyHere(host) {
 				return &configError{fmt.Errorf("the bus would listen on %s without a password", c.String("addr")),
 					"give it one in " + c.String("password-file") + ", or listen on 127.0.0.1"}
 			}
@@ -84,9 +85,4 @@ func readPassword(name string) (string, error) {
 		return "", fmt.Errorf("the password of the bus: %w", err)
 	}
 	return strings.TrimSpace(string(text)), nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -246,6 +246,10 @@ func valuesOf(f cli.Flag, l *line, live func(string, *line) []string) []candidat
 		values = live("PROJECT", l)
 	case "profile":
 		values = live("PROFILE", l)
+	case "deployment":
+		values = live("DEPLOYMENT", l)
+	case "as":
+		values = []string{inLocal, inServer, inDocker}
 	case "progress":
 		values = progressModes
 	case "ansi":

@@ -8,6 +8,7 @@ import (
 	"woodwork.dev/ww/dockerx"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
+	"woodwork.dev/ww/templates"
 )
 
 // live gives the names of what a kind of argument stands for: from the file
@@ -61,7 +62,11 @@ func (l *line) engine(ctx context.Context) (*dockerx.Engine, error) {
 func (t *tool) names(ctx context.Context, kind string, l *line) []string {
 	req := l.request()
 	if req.Name == "" || len(req.Files) > 0 {
-		if loaded, err := compose.Load(ctx, req); err == nil && loaded.Project != nil {
+		req := req
+		if req.Here = kind == "COMPONENT" || kind == "DEPLOYMENT"; !req.Here {
+			req.Binary, _ = templates.FindBinary("") // only images need it
+		}
+		if loaded, err := compose.Load(ctx, req); err == nil && (loaded.Project != nil || req.Here && loaded.Model != nil) {
 			return declared(kind, loaded)
 		}
 	}

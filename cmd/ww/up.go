@@ -55,7 +55,7 @@ func (t *tool) systemCommand() *cli.Command {
 func whereFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "as", Usage: "run all of it as `KIND` of deployment, whatever the file says: local, server or docker"},
-		&cli.StringFlag{Name: "deployment", Usage: "run the components of this deployment alone, those that are in none with \"local\": the others run elsewhere, and the bus joins them"},
+		&cli.StringFlag{Name: "deployment", Usage: "run the components of `DEPLOYMENT` alone, of \"local\" those that are in none: the others run elsewhere, and the bus joins them"},
 	}
 }
 

@@ -264,7 +264,7 @@ func (t *tool) describe(s *assembly) ([]inproc.Component, []inproc.Server, error
 		if err := errors.Join(err1, err2, err3); err != nil {
 			return nil, nil, err
 		}
-		if token == "" && !loopback(host) {
+		if token == "" && !model.OnlyHere(host) {
 			return nil, nil, &configError{fmt.Errorf("server %s would listen on %s without a token: anybody could use it", name, host),
 				"add `token: $WW_TOKEN`, or leave `host` out to listen on 127.0.0.1"}
 		}

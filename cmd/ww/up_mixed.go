@@ -107,7 +107,7 @@ func (t *tool) upMixed(c *cli.Context, s *assembly) error {
 func onThisMachine(e *dockerx.Engine) bool {
 	scheme, rest, _ := strings.Cut(e.Host(), "://")
 	host, _, _ := strings.Cut(rest, ":")
-	return scheme == "unix" || scheme == "npipe" || scheme == "tcp" && loopback(host)
+	return scheme == "unix" || scheme == "npipe" || scheme == "tcp" && model.OnlyHere(host)
 }
 
 func (m *mixed) notDrained(left map[string]int64) error {
