@@ -128,7 +128,7 @@ func (g *generator) selectComponents() {
 		switch {
 		case !inside(c):
 			g.out.outside = append(g.out.outside, c)
-		case g.opts.Deployment == "" || c.Deployment != nil && c.Deployment.Name == g.opts.Deployment:
+		case g.opts.Deployment == "" || c.DeploymentName() == g.opts.Deployment:
 			g.inside[c.Name] = true
 			g.out.Components = append(g.out.Components, c.Name)
 			if !c.Built {

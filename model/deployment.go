@@ -6,6 +6,17 @@ import (
 	"woodwork.dev/ww/syntax"
 )
 
+// Unlisted is the deployment that is meant by what no deployment lists.
+const Unlisted = "local"
+
+// DeploymentName is the name of the component's deployment.
+func (c *Component) DeploymentName() string {
+	if c.Deployment == nil {
+		return Unlisted
+	}
+	return c.Deployment.Name
+}
+
 // deployment checks one deployment, takes up its bus and the components that
 // it lists or brings along.
 func (r *resolver) deployment(d *Deployment) {

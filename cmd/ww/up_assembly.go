@@ -72,7 +72,7 @@ func (t *tool) readSystem(c *cli.Context) (*assembly, error) {
 	for _, d := range l.Model.Deployments {
 		names = append(names, d.Name)
 	}
-	if only != "" && l.Model.Deployment(only) == nil && only != inLocal {
+	if only != "" && l.Model.Deployment(only) == nil && only != model.Unlisted {
 		return nil, &usageError{fmt.Errorf("there is no deployment %q", only), suggestion(only, names, "the file has: "+strings.Join(names, ", "))}
 	}
 	for _, name := range l.Model.Order() {
@@ -83,8 +83,8 @@ func (t *tool) readSystem(c *cli.Context) (*assembly, error) {
 	if len(s.here)+len(s.inside) == 0 {
 		return nil, &configError{errors.New("there is nothing to run: the system has no components"), "declare some; `ww graph` shows what is there"}
 	}
-	if alone := s.unlisted(); only != "" && only != inLocal && len(alone) > 0 && !c.Bool("quiet") {
-		fmt.Fprintf(t.err, "note: in no deployment: %s; `ww up --deployment %s` runs what is in none\n", strings.Join(alone, ", "), inLocal)
+	if alone := s.unlisted(); only != "" && only != model.Unlisted && len(alone) > 0 && !c.Bool("quiet") {
+		fmt.Fprintf(t.err, "note: in no deployment: %s; `ww up --deployment %s` runs what is in none\n", strings.Join(alone, ", "), model.Unlisted)
 	}
 	return s, t.runnable(s)
 }
@@ -111,11 +111,7 @@ func (s *assembly) add(comp *model.Component, as string) error {
 		kind = as
 	}
 	s.kinds[comp.Name] = kind
-	deployment := inLocal
-	if d != nil {
-		deployment = d.Name
-	}
-	if s.only != "" && deployment != s.only {
+	if s.only != "" && comp.DeploymentName() != s.only {
 		return nil
 	}
 	if comp.Kind == "container" && kind != inDocker {
