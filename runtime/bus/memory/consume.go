@@ -3,7 +3,6 @@ package memory
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
@@ -24,20 +23,10 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 	defer leave()
 	hctx, cancel := c.HandlerContext(ctx)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		q.work.Broadcast()
-	})()
-
-	var workers sync.WaitGroup
-	for range max(c.Concurrency, 1) {
-		workers.Go(func() { b.work(ctx, hctx, &c, q) })
-	}
 	if ready != nil {
 		ready()
 	}
-	workers.Wait()
+	newCrew(ctx, hctx, b, q, &c).run()
 	return nil
 }
 
@@ -82,13 +71,14 @@ type delivery struct {
 	err      error
 }
 
-// work handles messages until ctx is done. It finishes one and takes the next
-// with one lock of the mutex, for which all compete.
-func (b *Bus) work(ctx, handler context.Context, c *bus.Consumer, q *queue) {
+// work handles messages as long as there are some for it. It finishes one and
+// takes the next with one lock of the mutex, for which all compete.
+func (b *Bus) work(of *crew) {
+	c, q := of.consumer, of.queue
 	var now time.Time
 	b.mu.Lock()
 	for {
-		it, waited := q.take(ctx)
+		it, waited := of.take()
 		if it == nil {
 			b.mu.Unlock()
 			return
@@ -102,10 +92,10 @@ func (b *Bus) work(ctx, handler context.Context, c *bus.Consumer, q *queue) {
 		handle, logs := b.begin(q, it, &d)
 		if handle {
 			b.mu.Unlock()
-			d.call(handler, c)
+			d.call(of.handlers, c)
 			now = time.Now()
 			b.mu.Lock()
-			logs = b.settle(handler, q, it, &d, now)
+			logs = b.settle(of.handlers, q, it, &d, now)
 		}
 		if logs != nil {
 			b.mu.Unlock()

@@ -2,10 +2,8 @@ package memory
 
 import (
 	"container/list"
-	"context"
 	"fmt"
 	"hash/maphash"
-	"sync"
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
@@ -35,7 +33,6 @@ type queue struct {
 	bus    *Bus
 	itself [1]*queue // a list with this one
 	name   string
-	work   sync.Cond // a lane became ready
 	room   list.List // of chan struct{}: who waits to publish, first come first
 	lanes  map[uint64]*lane
 
@@ -47,6 +44,8 @@ type queue struct {
 	sessions, ids            maphash.Seed     // its own
 	dead                     []bus.DeadLetter // oldest first
 	consumers                int
+	crews                    []*crew      // of the consumers, whose turn it is first
+	idle                     []*crew      // one for each goroutine that waits, who does it longest first
 	consumer                 bus.Consumer // what the last one said of all messages
 	ghost                    *time.Timer  // where there are no consumers: when the next message expires
 	ghostDue                 time.Time
@@ -54,7 +53,7 @@ type queue struct {
 }
 
 func newQueue(b *Bus, name string) *queue {
-	q := &queue{bus: b, name: name, work: sync.Cond{L: &b.mu}, lanes: map[uint64]*lane{},
+	q := &queue{bus: b, name: name, lanes: map[uint64]*lane{},
 		sessions: maphash.MakeSeed(), ids: maphash.MakeSeed()}
 	q.itself[0] = q
 	return q
@@ -103,24 +102,7 @@ func (q *queue) wake(l *lane) {
 		q.readyLast.next = l
 	}
 	q.readyLast = l
-	q.work.Signal()
-}
-
-// take waits for a message and returns it, or nil once ctx is done; waited is
-// true if there was none at first.
-func (q *queue) take(ctx context.Context) (it *item, waited bool) {
-	for ctx.Err() == nil {
-		if l := q.readyFirst; l != nil {
-			q.readyFirst, l.next = l.next, nil
-			q.inFlight++
-			return l.first, waited
-		}
-		waited = true
-		q.work.Wait()
-	}
-	// A signal that woke this one is for another.
-	q.work.Signal()
-	return nil, waited
+	q.summon()
 }
 
 // remove takes a message that was taken away for good.
@@ -150,7 +132,7 @@ func (q *queue) release(it *item) {
 		q.readyLast = l
 	}
 	q.readyFirst = l
-	q.work.Signal()
+	q.summon()
 }
 
 // retry makes the message's lane wait.
