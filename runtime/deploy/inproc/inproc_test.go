@@ -171,13 +171,15 @@ func TestServer(t *testing.T) {
 		{"POST", "/a/input", `{"value":`, 400, `not JSON`},
 		{"POST", "/a/messages", ``, 400, `the body is empty`},
 		{"POST", "/a/input", `"` + strings.Repeat("x", 9<<20) + `"`, 413, `larger than`},
-		{"GET", "/a/input", ``, 405, ``},
+		{"GET", "/a/input", ``, 405, `{"error":"/a/input is asked with POST"}`},
+		{"PUT", "/health", ``, 405, `is asked with GET`},
 		{"GET", "/health", ``, 200, `"status":"healthy"`},
 		{"GET", "/components", ``, 200, `"name":"a","kind":"core","type":"test","state":"ready","deployment":"edge","routes":["b"]`},
 		{"GET", "/metrics", ``, 200, `ww_messages_handled_total{component="a"`},
 		{"GET", "/openapi.json", ``, 200, `"/{name}/input"`},
 		{"GET", "/", ``, 200, `POST /a/input`},
-		{"GET", "/nothing", ``, 404, ``},
+		{"GET", "/nothing", ``, 404, `{"error":"there is nothing here`},
+		{"POST", "/a/b/c", ``, 404, `POST /NAME/input`},
 	} {
 		status, body := call(t, c.method, url+c.path, c.body)
 		if status != c.status || !strings.Contains(body, c.want) {

@@ -89,7 +89,20 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("POST /{name}/input", s.limited(s.input))
 	mux.HandleFunc("POST /{name}/messages", s.limited(s.message))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { nothingHere(mux, w, r) })
 	return s.authorized(mux)
+}
+
+// nothingHere answers what no route is for.
+func nothingHere(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		if _, route := mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host}); route != "/" {
+			w.Header().Set("Allow", method)
+			problem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s is asked with %s", r.URL.Path, method))
+			return
+		}
+	}
+	problem(w, http.StatusNotFound, "there is nothing here: components are asked with POST /NAME/input, and /openapi.json lists what else there is")
 }
 
 // authorized lets through who brings the token. It takes as long whatever is
