@@ -30,7 +30,10 @@ func (r *resolver) checkKeys(m *Map, keys []key, warnUnknown bool, what string) 
 			continue
 		}
 		if ref, ok := f.Value.(Ref); ok && r.decls[ref.Name] == nil {
-			continue // whoever looks at references says so
+			if !keys[at].is.literal() || r.told[ref.Span] {
+				continue // whoever looks at references says so
+			}
+			r.told[ref.Span] = true
 		}
 		r.checkValue(f, keys[at], what)
 	}

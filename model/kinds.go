@@ -46,6 +46,16 @@ const (
 	address
 )
 
+// literal reports whether a name can't be meant: neither of something that is
+// declared, nor as text without its quotes.
+func (s shape) literal() bool {
+	switch s {
+	case integer, count, natural, decimal, boolean, duration, period, size, port:
+		return true
+	}
+	return false
+}
+
 var shapeNames = map[shape]string{
 	anything: "a value", text: "text", integer: "a whole number", count: "a whole number from 1", natural: "a whole number from 0", decimal: "a number", boolean: "true or false",
 	duration: "a duration such as 30s", period: "a duration of more than zero, such as 30s", size: "a size such as 256m", list: "a list", block: "a block",

@@ -27,6 +27,7 @@ func Resolve(files ...*syntax.File) (*Project, syntax.Diagnostics) {
 		listed:  map[string]*Deployment{},
 
 		misspelt: map[*Field]bool{},
+		told:     map[syntax.Span]bool{},
 		ports:    map[string]*Component{},
 	}
 	for _, f := range files {
@@ -60,6 +61,7 @@ type resolver struct {
 	diags   syntax.Diagnostics
 
 	misspelt map[*Field]bool       // settings that stand for a missing one
+	told     map[syntax.Span]bool  // names of which has been said that nothing is declared so
 	ports    map[string]*Component // which input opens one
 }
 
@@ -306,6 +308,10 @@ func (r *resolver) known(ref Ref) bool {
 		r.errorf(ref.Span, "wrong-reference", "refer to a component", "%q is no component", ref.Name)
 		return false
 	}
+	if r.told[ref.Span] {
+		return false
+	}
+	r.told[ref.Span] = true
 	remedy := didYouMean(ref.Name, r.names, fmt.Sprintf("declare it, or write it in quotes if you mean the text %q", ref.Name))
 	r.errorf(ref.Span, "unknown-reference", remedy, "nothing is declared as %q", ref.Name)
 	return false
@@ -322,8 +328,10 @@ func (r *resolver) routes(c *Component) {
 		items = []Value{f.Value}
 	}
 	seen := map[string]bool{}
-	add := func(list *[]string, name string) {
-		if !seen[name] {
+	add := func(list *[]string, name string, at syntax.Span) {
+		if seen[name] {
+			r.warnf(at, "named-twice", "name it once: it gets every message once", "`to` of %q names %q twice", c.Name, name)
+		} else {
 			seen[name] = true
 			*list = append(*list, name)
 		}
@@ -336,11 +344,11 @@ func (r *resolver) routes(c *Component) {
 		switch it := it.(type) {
 		case Ref:
 			if r.known(it) {
-				add(&c.To, it.Name)
+				add(&c.To, it.Name, at)
 			}
 		case string:
 			if r.project.byName[it] != nil {
-				add(&c.To, it)
+				add(&c.To, it, at)
 				continue
 			}
 			if !r.checkTopic(it, at, false) {
@@ -348,7 +356,7 @@ func (r *resolver) routes(c *Component) {
 			}
 			r.warnf(at, "topic", didYouMean(it, r.names, "nothing to do if it is meant as a topic; a component is named without quotes"),
 				"%q names no component: results are published on the topic %q", it, it)
-			add(&c.Topics, it)
+			add(&c.Topics, it, at)
 		case nil:
 		default:
 			r.errorf(at, "bad-route", "name components, as in `to: [a, b]`, or topics in quotes", "`to` of %q can't be this", c.Name)
