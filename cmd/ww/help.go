@@ -47,6 +47,10 @@ func (t *tool) helpCommand() *cli.Command {
 			if len(args) == 0 {
 				return cli.ShowAppHelp(c)
 			}
+			if len(args) == 1 && args[0] == "topics" {
+				_, err := fmt.Fprint(t.out, topicList())
+				return err
+			}
 			if text, ok := topic(args[0]); ok && len(args) == 1 {
 				_, err := fmt.Fprint(t.out, text)
 				return err
@@ -81,9 +85,10 @@ OPTIONS:{{template "visibleFlagTemplate" .}}{{end}}
 `
 
 // overview is the help about ww itself, and what else there is help about.
-func overview() string {
+func overview() string { return helpTemplate + "\nTOPICS:\n" + topicList() }
+
+func topicList() string {
 	var b strings.Builder
-	b.WriteString(helpTemplate + "\nTOPICS:\n")
 	for _, name := range topics() {
 		text, _ := topic(name)
 		fmt.Fprintf(&b, "   ww help %-12s %s\n", name, title(text))
