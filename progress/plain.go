@@ -69,7 +69,11 @@ func (p *Plain) Report(ev deploy.Progress) {
 			p.line(ev.Step, Yellow, "warning", oneLine(ev.Text))
 		}
 	case deploy.Failed:
-		p.line(ev.Step, Red, "failed", "")
+		why := ""
+		if ev.Step.Optional && ev.Err != nil { // nothing ends with it, and nobody else says why
+			why = oneLine(ev.Err.Error())
+		}
+		p.line(ev.Step, Red, "failed", why)
 	}
 }
 

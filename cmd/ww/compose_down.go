@@ -22,7 +22,7 @@ func (t *tool) downCommand() *cli.Command {
 		ArgsUsage: "[SERVICE…]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "also its volumes, and with them the messages that wait on the bus"},
-			&cli.StringFlag{Name: "rmi", Usage: "also images: `all`, or `local` for those that were built here"},
+			&cli.StringFlag{Name: "rmi", Usage: "also images that nothing else uses: `local` for all that was ever built for the system, or `all` for those of its containers as well"},
 			timeoutFlag(),
 			durationFlag("drain", drainFor, "how long the components may work off what waits on the bus; 0 for not at all"),
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "also containers of services that the compose file has no more"},
@@ -67,7 +67,10 @@ func (t *tool) down(c *cli.Context) error {
 	} else {
 		opts.Keep = slices.Concat(off, others)
 	}
-	opts.Images = r.images(c.String("rmi"), opts.Keep)
+	var inUse []string
+	if opts.Images, inUse, err = r.images(c.Context, c.String("rmi"), opts.Keep); err != nil {
+		return err
+	}
 	var project *types.Project // for its hooks
 	if l != nil {
 		project = l.Project
@@ -94,6 +97,9 @@ func (t *tool) down(c *cli.Context) error {
 	}
 	if len(off) > 0 {
 		fmt.Fprintf(t.err, "note: %s are of profiles that aren't enabled and stay, with the networks: --profile '*' down takes them along\n", containerNames(off))
+	}
+	if len(inUse) > 0 {
+		fmt.Fprintf(t.err, "note: %s stay: other containers are of them\n", strings.Join(inUse, ", "))
 	}
 	if p.Empty() && c.Args().Present() && len(r.have.Containers) > 0 {
 		fmt.Fprintln(t.err, "nothing to do: they have no containers")
@@ -157,18 +163,43 @@ func (r *running) phase(service string) string {
 	return ""
 }
 
-// images lists the images that go along, which are none of what is kept.
-func (r *running) images(which string, kept []plan.Container) []string {
-	var refs []string
-	for _, c := range r.have.Containers {
-		if slices.ContainsFunc(kept, func(k plan.Container) bool { return k.Image == c.Image }) {
-			continue
+// images lists the images that go along: those that were built for the project,
+// also for an earlier state of it, and for "all" those of its containers as well.
+// What a container that stays is of, or one of another project, is left out:
+// inUse are the names of those.
+func (r *running) images(ctx context.Context, which string, kept []plan.Container) (refs, inUse []string, err error) {
+	if which == "" {
+		return nil, nil, nil
+	}
+	built, used, err := r.engine.Built(ctx, r.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range kept {
+		used[c.ImageID] = true
+	}
+	take := func(id string, names ...string) {
+		if used[id] {
+			inUse = append(inUse, names...)
+		} else {
+			refs = append(refs, names...)
 		}
-		mine := r.name + "-" + c.Service
-		if which == "all" || which == "local" && (c.Image == mine || strings.HasPrefix(c.Image, mine+":") || strings.HasPrefix(c.Image, "ww-component:")) {
-			refs = append(refs, c.Image)
+	}
+	for _, b := range built {
+		take(b.ID, b.Tags...)
+		if b.Untagged && !used[b.ID] {
+			refs = append(refs, b.ID)
+		}
+	}
+	if which == "all" {
+		for _, c := range r.have.Containers {
+			stays := slices.ContainsFunc(kept, func(k plan.Container) bool { return k.ID == c.ID })
+			if own := c.Image + ":latest"; !stays && !slices.Contains(refs, own) && !slices.Contains(inUse, own) {
+				take(c.ImageID, c.Image)
+			}
 		}
 	}
 	slices.Sort(refs)
-	return slices.Compact(refs)
+	slices.Sort(inUse)
+	return slices.Compact(refs), slices.Compact(inUse), nil
 }

@@ -72,3 +72,24 @@ func TestNameAlone(t *testing.T) {
 		})
 	}
 }
+
+// TestDownImages: --rmi local takes along all that was ever built for a project,
+// and leaves what others use or what is everybody's; all takes that too, unless a
+// container of another project is of it.
+func TestDownImages(t *testing.T) {
+	f := newFaked(t, apps(nil), map[string]string{
+		"compose.yml": "services:\n  a: {build: .}\n  b: {image: \"app:1\"}\n", "Dockerfile": "FROM app:1\n", "other.yml": "services: {c: {image: \"p-a:latest\"}}\n"})
+	for range 2 {
+		mustWW(t, "compose", "up", "-d", "--build", "--quiet")
+	}
+	_, err := says(t, "compose", "down", "--rmi", "local")
+	if got := strings.Join(f.Images(), " "); got != "app:1 redis:alpine" || !strings.Contains(err, "2 images in") {
+		t.Errorf("left %s: %s", got, err)
+	}
+	mustWW(t, "compose", "up", "-d", "--build", "--quiet")
+	mustWW(t, "compose", "-p", "q", "-f", "other.yml", "up", "-d", "--quiet")
+	_, err = says(t, "compose", "down", "--rmi", "all")
+	if got := strings.Join(f.Images(), " "); got != "p-a:latest redis:alpine" || !strings.Contains(err, "note: p-a:latest stay") || strings.Contains(err, "failed") {
+		t.Errorf("left %s: %s", got, err)
+	}
+}

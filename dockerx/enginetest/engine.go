@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -103,20 +104,21 @@ type Engine struct {
 	ctx    context.Context // of the server: ends with it
 	wg     sync.WaitGroup
 
-	mu         sync.Mutex
-	ended      bool
-	changed    chan struct{} // closed and replaced by every change
-	cut        chan struct{} // closed and replaced by CutStreams
-	sequence   int
-	calls      []Call
-	faults     []*Fault
-	containers []*ctr
-	networks   []*netw
-	volumes    map[string]*vol
-	images     map[string]string // reference → id
-	execs      map[string]*execution
-	events     []event
-	contexts   map[string]map[string][]byte
+	mu          sync.Mutex
+	ended       bool
+	changed     chan struct{} // closed and replaced by every change
+	cut         chan struct{} // closed and replaced by CutStreams
+	sequence    int
+	calls       []Call
+	faults      []*Fault
+	containers  []*ctr
+	networks    []*netw
+	volumes     map[string]*vol
+	images      map[string]string            // reference → id
+	imageLabels map[string]map[string]string // by id
+	execs       map[string]*execution
+	events      []event
+	contexts    map[string]map[string][]byte
 }
 
 // Start starts an engine that ends with the test.
@@ -139,7 +141,7 @@ func Start(tb testing.TB, o Options) *Engine {
 	e := &Engine{
 		opts: o, host: "unix://" + path, stop: cancel, ctx: ctx,
 		changed: make(chan struct{}), cut: make(chan struct{}),
-		volumes: map[string]*vol{}, images: map[string]string{}, execs: map[string]*execution{},
+		volumes: map[string]*vol{}, images: map[string]string{}, imageLabels: map[string]map[string]string{}, execs: map[string]*execution{},
 		contexts: map[string]map[string][]byte{},
 	}
 	e.opts.Services = map[string]Behaviour{}
@@ -268,6 +270,14 @@ func (e *Engine) HoldNetwork(name string, held bool) {
 			n.held = held
 		}
 	}
+}
+
+// Images lists the references that images have, sorted; an image without a tag
+// has its id.
+func (e *Engine) Images() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.images))
 }
 
 // BuildContext returns the files that an image was built from, directories with

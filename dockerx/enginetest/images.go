@@ -28,7 +28,13 @@ func (e *Engine) listImages(_ http.ResponseWriter, r *http.Request) (reply, erro
 	defer e.mu.Unlock()
 	byID := map[string][]string{}
 	for ref, id := range e.images {
+		if !f.labels(e.imageLabels[id]) {
+			continue
+		}
 		if ref == id { // no tag is left
+			if len(f["label"]) > 0 && byID[id] == nil {
+				byID[id] = []string{}
+			}
 			continue
 		}
 		if len(f["reference"]) == 0 || f["reference"][ref] || f["reference"][strings.TrimSuffix(ref, ":latest")] {
@@ -37,7 +43,7 @@ func (e *Engine) listImages(_ http.ResponseWriter, r *http.Request) (reply, erro
 	}
 	list := []any{}
 	for id, refs := range byID {
-		list = append(list, map[string]any{"Id": id, "RepoTags": refs, "RepoDigests": []string{}})
+		list = append(list, map[string]any{"Id": id, "RepoTags": refs, "RepoDigests": []string{}, "Labels": e.imageLabels[id]})
 	}
 	return ok(list)
 }
@@ -152,6 +158,12 @@ func (e *Engine) buildImage(w http.ResponseWriter, r *http.Request) (reply, erro
 	if !ok {
 		return reply{}, errorf(http.StatusInternalServerError, "Cannot locate specified Dockerfile: %s", name)
 	}
+	labels := map[string]string{}
+	if text := q.Get("labels"); text != "" {
+		if err := json.Unmarshal([]byte(text), &labels); err != nil {
+			return reply{}, errorf(http.StatusBadRequest, "labels: %v", err)
+		}
+	}
 	w.Header().Set("Content-Type", "application/json")
 	s := stream{w}
 	steps := strings.Split(strings.TrimSpace(string(dockerfile)), "\n")
@@ -167,6 +179,7 @@ func (e *Engine) buildImage(w http.ResponseWriter, r *http.Request) (reply, erro
 	}
 	e.mu.Lock()
 	id := "sha256:" + e.newID()
+	e.imageLabels[id] = labels
 	for _, t := range q["t"] {
 		if was := e.images[tagged(t)]; was != "" {
 			e.images[was] = was
