@@ -222,8 +222,10 @@ func skipPlain(b []byte, i int) int {
 func special(b []byte) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	w := binary.LittleEndian.Uint64(b)
-	quote, slash := w^(ones*'"'), w^(ones*'\\')
-	return ((w-ones*' ')&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+	// With its second bit turned a quote is a blank, and a control character still
+	// is one.
+	low, slash := w^(ones*2), w^(ones*'\\')
+	return ((low-ones*(' '+1))&^low | (slash-ones)&^slash) & highs
 }
 
 func skipNumber(b []byte, i int) int {

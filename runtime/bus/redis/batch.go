@@ -21,9 +21,12 @@ type batcher[T any] struct {
 	all   bool          // wait for a full batch, not for as many as the last time
 	two   bool          // two round trips at a time where they are short
 	size  func(T) (messages, bytes int)
+	drop  func(T) // what comes when it is over; may be nil
 
 	mu      sync.Mutex
+	over    bool
 	waiting []T
+	spare   []T         // room for the next ones
 	n       int         // messages in waiting
 	target  int         // messages that are worth a round trip
 	until   time.Time   // when less are, too
@@ -57,6 +60,12 @@ func (b *batcher[T]) add(v T, urgent bool) {
 	messages, _ := b.size(v)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.over {
+		if b.drop != nil {
+			b.drop(v)
+		}
+		return
+	}
 	b.waiting = append(b.waiting, v)
 	b.n += messages
 	b.urgent = b.urgent || urgent
@@ -86,9 +95,9 @@ func (b *batcher[T]) start() {
 	}
 }
 
-// run calls do for each batch until done is closed; it returns when the last
-// call has. The goroutines for that are kept, as they have their
-// stacks, and one that is through takes what is next itself.
+// run calls do for each batch until done is closed; it drops what waits then, and
+// returns when the last call has. The goroutines for that are kept, as
+// they have their stacks, and one that is through takes what is next itself.
 func (b *batcher[T]) run(done <-chan struct{}, do func([]T)) {
 	defer b.timer.Stop()
 	var workers sync.WaitGroup
@@ -100,7 +109,7 @@ func (b *batcher[T]) run(done <-chan struct{}, do func([]T)) {
 					for len(t.batch) > 0 {
 						began := time.Now()
 						do(t.batch)
-						t = b.back(t.messages, time.Since(began))
+						t = b.back(t, time.Since(began))
 					}
 				case <-done:
 					return
@@ -108,14 +117,38 @@ func (b *batcher[T]) run(done <-chan struct{}, do func([]T)) {
 			}
 		})
 	}
+	<-done
+	b.end()
 	workers.Wait()
+}
+
+// end drops what waits, and whatever comes from now on.
+func (b *batcher[T]) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	left := b.waiting
+	for len(b.work) > 0 {
+		left = append(left, (<-b.work).batch...)
+	}
+	b.waiting, b.n = nil, 0
+	if b.drop != nil {
+		for _, v := range left {
+			b.drop(v)
+		}
+	}
 }
 
 // back decides what the next round trip waits for, and returns it where it can
 // begin.
-func (b *batcher[T]) back(n int, took time.Duration) trip[T] {
+func (b *batcher[T]) back(t trip[T], took time.Duration) trip[T] {
+	clear(t.batch)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	n := t.messages
+	if cap(t.batch) > cap(b.spare) {
+		b.spare = t.batch[:0]
+	}
 	b.away--
 	b.allowed = 1
 	if b.two && took < short {
@@ -155,7 +188,7 @@ func (b *batcher[T]) take() (t trip[T]) {
 	t.batch = b.waiting[:i:i]
 	b.waiting = b.waiting[i:]
 	if len(b.waiting) == 0 {
-		b.waiting, b.urgent = nil, false
+		b.waiting, b.spare, b.urgent = b.spare, nil, false
 	}
 	b.n -= t.messages
 	b.away++

@@ -40,20 +40,19 @@ func newFlusher(b *Bus) *flusher {
 	}
 	f := &flusher{bus: b, batch: newBatcher(0.5, time.Millisecond, size), queues: map[string]*[partitions]any{}}
 	f.batch.two = true
+	f.batch.drop = func(c *commit) { c.result <- bus.ErrClosed }
 	return f
 }
 
-// send returns when the server has the messages. After an error it may have
-// some; c may be sent again unless ctx is done.
-func (f *flusher) send(ctx context.Context, done <-chan struct{}, c *commit) error {
+// send returns when the server has the messages, or the bus is closed. After an
+// error it may have some; c may be sent again unless ctx is done.
+func (f *flusher) send(ctx context.Context, c *commit) error {
 	f.batch.add(c, false)
 	select {
 	case err := <-c.result:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-done:
-		return bus.ErrClosed
 	}
 }
 
@@ -194,7 +193,13 @@ func (f *flusher) add(ctx context.Context, pipe redis.Pipeliner, r *routes, rece
 		f.queues[receiver] = streams
 		pipe.SAdd(ctx, keys.queues(), receiver)
 	}
-	cmd := xadd(ctx, streams[partition(&o.message)], o.body)
+	stream := streams[partition(&o.message)]
+	var cmd *redis.StringCmd
+	if o.message.Pattern == bus.PointToPoint {
+		cmd = o.xadd(stream)
+	} else {
+		cmd = xadd(ctx, stream, o.body)
+	}
 	_ = pipe.Process(ctx, cmd)
 	return cmd
 }

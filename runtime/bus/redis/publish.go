@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"woodwork.dev/ww/runtime/bus"
 )
 
@@ -38,9 +40,25 @@ func (s *sealed) seal(m bus.Message, now time.Time) (err error) {
 // outgoing is a message on its way, and where it has arrived.
 type outgoing struct {
 	sealed
+	cmd       *redis.StringCmd // that puts it on the one queue that it goes to
 	arrived   []string
 	tailed    bool
 	unlimited bool // a handler sends it
+}
+
+// MarshalBinary implements encoding.BinaryMarshaler, for the client: to give it
+// the bytes themselves would take memory for each message.
+func (s *sealed) MarshalBinary() ([]byte, error) { return s.body, nil }
+
+// xadd returns the command that puts o on a queue. It is made once: o may be
+// another message the next time.
+func (o *outgoing) xadd(stream any) *redis.StringCmd {
+	if o.cmd == nil {
+		o.cmd = redis.NewStringCmd(context.Background(), "xadd", nil, "*", "m", &o.sealed)
+	}
+	o.cmd.Args()[1] = stream
+	o.cmd.SetErr(nil)
+	return o.cmd
 }
 
 func (o *outgoing) reached(receiver string) bool { return slices.Contains(o.arrived, receiver) }
@@ -101,11 +119,13 @@ func (f *flusher) commit(n int) *commit {
 // recycle takes back what has arrived, for the buffers in it.
 func (f *flusher) recycle(c *commit) {
 	const large = 64 << 10 // is left to the collector
-	body := c.one[0].body[:0]
+	o := &c.one[0]
+	body := o.body[:0]
 	if cap(body) > large {
 		body = nil
 	}
-	c.messages, c.one = nil, [1]outgoing{{sealed: sealed{body: body}, arrived: c.one[0].arrived[:0]}}
+	*o = outgoing{sealed: sealed{body: body}, cmd: o.cmd, arrived: o.arrived[:0]}
+	c.messages = nil
 	f.used.Put(c)
 }
 
@@ -118,7 +138,7 @@ func (b *Bus) send(ctx context.Context, c *commit) error {
 	var last error // why the attempt before failed
 	delay := bus.Backoff{Min: 5 * time.Millisecond, Max: time.Second}
 	for n := 1; ; n++ {
-		err := b.flush.send(ctx, b.done, c)
+		err := b.flush.send(ctx, c)
 		if err == nil || errors.Is(err, bus.ErrClosed) {
 			return err
 		}

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -170,6 +171,12 @@ func (r *reply) ReadFrom(src io.Reader) (n int64, err error) {
 	into := r.value()
 	if into == nil {
 		b = r.scratch[:0]
+	}
+	if ahead, ok := l.R.(*bufio.Reader); ok && int64(ahead.Buffered()) >= l.N {
+		all, _ := ahead.Peek(int(l.N)) // it is there
+		b = append(b, all...)          // whose room needs no clearing
+		k, _ := ahead.Discard(len(all))
+		n, l.N = int64(k), l.N-int64(k)
 	}
 	for l.N > 0 {
 		if len(b) == cap(b) {
