@@ -150,9 +150,11 @@ func TestBenchRedis(t *testing.T) {
 			tb.atLeast(t, name+"8 to 8, to batches", 0.7, redisBus(server, load{processes: 8}), fsync.n, batches(server, 8), fsync.n)
 			tb.latency(t, name+"request", redisTrips(server), bareTrips(server))
 			if fsync.growth {
-				tb.atMost(t, name+"1,000 components to 10", 2, fsync.n/2,
+				// A thousand consumers who take turns need 0.2 s for their last ones, so
+				// the rounds are long: what gets through is compared, not the end of it.
+				tb.atMost(t, name+"1,000 components to 10", 2, 2*fsync.n,
 					redisBus(server, load{components: 1_000}), redisBus(server, load{components: 10}))
-				tb.atMost(t, name+"100,000 sessions to 1", 2, fsync.n/2,
+				tb.atMost(t, name+"100,000 sessions to 1", 2, 2*fsync.n,
 					redisBus(server, load{sessions: 100_000}), redisBus(server, load{sessions: 1}))
 			}
 		})

@@ -33,6 +33,9 @@ type consumer struct {
 	last      <-chan struct{} // closed lastWords after the consumer was to end
 	unsettled unsettled
 
+	wake            any   // the stream that tells of replicas, as an argument
+	args, positions []any // of the reader: room for the next read
+
 	mu    sync.Mutex
 	parts map[int]*part
 }
@@ -62,6 +65,7 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 		rebalance: make(chan struct{}, 1),
 		due:       make(chan struct{}, 1),
 		unsettled: unsettled{marks: map[pendingMark]int{}},
+		wake:      b.keys.wake(c.Component),
 		parts:     map[int]*part{},
 	}
 	hctx, cancel := c.HandlerContext(ctx)

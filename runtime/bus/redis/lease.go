@@ -18,6 +18,7 @@ type part struct {
 	number   int
 	epoch    string
 	stream   string
+	name     any // stream as an argument
 
 	// The consumer's mutex guards what follows.
 	held      map[entryID]bool  // entries that were read and are not settled
@@ -27,7 +28,10 @@ type part struct {
 	last      entryID           // what was read
 	behind    entryID           // the first entry that was left behind; zero for none
 	rewound   int               // how often it was set back
-	releasing bool              // nothing is read any more
+	asked     int               // what rewound was when it was read the last time; -1 before
+	from      any               // last as an argument, where fromID still is that
+	fromID    entryID
+	releasing bool // nothing is read any more
 	lost      bool
 }
 
@@ -55,6 +59,14 @@ func (id entryID) before() entryID {
 		return entryID{id.ms, id.seq - 1}
 	}
 	return entryID{id.ms - 1, ^uint64(0)}
+}
+
+// position is what a partition is read after. With the consumer's mutex held.
+func (p *part) position() any {
+	if p.from == nil || p.fromID != p.last {
+		p.from, p.fromID = p.last.String(), p.last
+	}
+	return p.from
 }
 
 // upkeep keeps this replica's leases, until ctx is done.
@@ -146,8 +158,10 @@ func (k *consumer) has(number int, epoch string) bool {
 }
 
 func (k *consumer) newPart(number int, epoch, suspect string) *part {
-	return &part{consumer: k, number: number, epoch: epoch, stream: k.bus.keys.stream(k.Component, number), suspect: parseID(suspect),
-		held: map[entryID]bool{}, heads: map[string]string{}, strikes: map[entryID]int{}}
+	p := &part{consumer: k, number: number, epoch: epoch, stream: k.bus.keys.stream(k.Component, number), suspect: parseID(suspect),
+		asked: -1, held: map[entryID]bool{}, heads: map[string]string{}, strikes: map[entryID]int{}}
+	p.name = p.stream
+	return p
 }
 
 // recall reads what the owners before have left: which sessions are held up,

@@ -57,7 +57,7 @@ func (k *consumer) read(ctx context.Context) {
 			return
 		}
 		rest(ctx, timer, k.bus.reads.turn(time.Now()))
-		streams, asked, err := k.fetch(ctx, room, wake)
+		streams, err := k.fetch(ctx, room, wake)
 		if ctx.Err() != nil {
 			return
 		}
@@ -79,12 +79,12 @@ func (k *consumer) read(ctx context.Context) {
 			if len(s.list) == 0 {
 				continue
 			}
-			if s.stream == k.bus.keys.wake(k.Component) {
+			if s.stream == k.wake {
 				wake = s.list[len(s.list)-1].place
 				k.look()
 				continue
 			}
-			k.dispatch(s, asked)
+			k.dispatch(s)
 		}
 		if n < flowing {
 			runtime.Gosched() // what came begins before the server is asked for more
@@ -108,34 +108,28 @@ func rest(ctx context.Context, timer *time.Timer, d time.Duration) {
 
 // fetch reads what is new in all partitions, or that replicas came or went; it
 // waits a while for it. Reading changes nothing on the server.
-func (k *consumer) fetch(ctx context.Context, room int, wake entryID) ([]entries, map[string]int, error) {
-	var streams, ids []string
-	asked := map[string]int{}
+func (k *consumer) fetch(ctx context.Context, room int, wake entryID) ([]entries, error) {
+	k.args = append(k.args[:0], "xread", "count", nil, "block", readBlock.Milliseconds(), "streams")
+	k.positions = k.positions[:0]
 	k.mu.Lock()
 	for _, p := range k.parts {
 		if !p.releasing {
-			streams, ids = append(streams, p.stream), append(ids, p.last.String())
-			asked[p.stream] = p.rewound
+			k.args, k.positions = append(k.args, p.name), append(k.positions, p.position())
+			p.asked = p.rewound
 		}
 	}
 	k.mu.Unlock()
-	count := max(room/max(len(streams), 1), 1)
-	streams, ids = append(streams, k.bus.keys.wake(k.Component)), append(ids, wake.String())
+	k.args[2] = max(room/max(len(k.positions), 1), 1)
+	k.args = append(append(k.args, k.wake), append(k.positions, wake.String())...)
 	ctx, cancel := context.WithTimeout(ctx, readBlock+attemptTimeout)
 	defer cancel()
-	args := make([]any, 0, 6+len(streams)+len(ids))
-	args = append(args, "xread", "count", count, "block", readBlock.Milliseconds(), "streams")
-	for _, s := range append(streams, ids...) {
-		args = append(args, s)
-	}
-	out, err := xread(ctx, k.reader, args...)
-	return out, asked, err
+	return xread(ctx, k.reader, k.args...)
 }
 
 // dispatch puts the entries of a partition on the lanes of their sessions.
 // What was asked for before the partition was rewound is left out: it comes
 // again, in order.
-func (k *consumer) dispatch(s entries, asked map[string]int) {
+func (k *consumer) dispatch(s entries) {
 	p := k.partOf(s.stream)
 	if p == nil { // given back while it was read
 		return
@@ -147,7 +141,7 @@ func (k *consumer) dispatch(s entries, asked map[string]int) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if p.lost || p.releasing || p.rewound != asked[s.stream] {
+	if p.lost || p.releasing || p.rewound != p.asked {
 		return
 	}
 	for i := range read {
