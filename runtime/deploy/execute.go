@@ -74,9 +74,9 @@ type executor struct {
 }
 
 // DefaultParallel is how many calls that change something are under way at
-// once. Attaching to a bridge dominates a start, and more of them at a time
-// only wait for each other; see the measurements of `make bench`.
-func DefaultParallel() int { return max(4, 4*runtime.NumCPU()) }
+// once. Attaching to a bridge dominates a start, and more of them at a time than
+// this only wait for each other; see the measurements of `make bench`.
+func DefaultParallel() int { return min(max(8, 8*runtime.NumCPU()), 64) }
 
 func (e *executor) run(ctx context.Context, p plan.Plan) error {
 	outer := ctx
