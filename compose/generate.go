@@ -118,6 +118,11 @@ func (g *generator) errorf(at syntax.Span, code, remedy, format string, args ...
 	})
 }
 
+func (g *generator) warnf(at syntax.Span, code, remedy, format string, args ...any) {
+	g.errorf(at, code, remedy, format, args...)
+	g.diags[len(g.diags)-1].Severity = syntax.Warning
+}
+
 // selectComponents takes the components that run in containers.
 func (g *generator) selectComponents() {
 	inside := g.opts.Inside

@@ -67,6 +67,32 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestLeftBehind: a command that names a file beside the .ww file is warned of,
+// unless something brings it into the container.
+func TestLeftBehind(t *testing.T) {
+	clearEnvironment(t, nil)
+	for src, want := range map[string]string{
+		`image: "i"  command: ["sh", "src/m.py"]`:                         `main.ww:1:60: "a" runs src/m.py, which is beside the file and not in the image i`,
+		`image: "i"  command: ["sh", "/src/m.py", "m.py", "src", "../x"]`: ``,
+		`image: "i"  source: "src"  command: ["sh", "m.py"]`:              ``,
+		`image: "i"  volumes: [".:/w"]  command: ["sh", "src/m.py"]`:      ``,
+		`python: "src/m.py"`: ``,
+	} {
+		dir := folder(t, map[string]string{"main.ww": "a = core exec { mode: \"lines\"  " + src + " }\n", "src/m.py": ""})
+		l, err := Load(t.Context(), Request{Files: []string{filepath.Join(dir, "main.ww")}, Binary: fakeBinary(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, d := range l.Diagnostics {
+			got += fmt.Sprintf("%s:%d:%d: %s", filepath.Base(d.Span.File), d.Span.Start.Line, d.Span.Start.Column, d.Message)
+		}
+		if got != want || l.Diagnostics.HasErrors() {
+			t.Errorf("%s: %q, want %q", src, got, want)
+		}
+	}
+}
+
 // TestVariablesAreKnown: `up` can say what isn't set before it starts anything.
 func TestVariablesAreKnown(t *testing.T) {
 	clearEnvironment(t, nil)

@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -75,6 +76,7 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 		}
 		ctx, err = templates.Python(name, base, source, g.path(c.Settings.Text("requirements")), g.opts.Binary)
 	case base != "":
+		g.leftBehind(c)
 		ctx, err = templates.Exec(name, base, g.path(c.Settings.Text("source")), g.opts.Binary)
 	case isExec:
 		g.errorf(c.Span, "missing-key", "add `image: \"debian:stable-slim\"` or another one that has the command in it",
@@ -88,6 +90,28 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 		return image{}, false
 	}
 	return g.add(c, ctx, "${COMPOSE_PROJECT_NAME}-"+repository(c.Name))
+}
+
+// leftBehind warns of a command that names a file beside the .ww file, which isn't
+// in the image.
+func (g *generator) leftBehind(c *model.Component) {
+	f := c.Settings.Field("command")
+	if f == nil || c.Settings.Text("source") != "" || c.Settings.Field("volumes") != nil {
+		return
+	}
+	words, _ := f.Value.([]model.Value)
+	for i, w := range words {
+		name, _ := w.(string)
+		if !filepath.IsLocal(name) || !isFile(g.path(name)) {
+			continue
+		}
+		at := f.At
+		if i < len(f.Items) {
+			at = f.Items[i]
+		}
+		g.warnf(at, "not-in-image", fmt.Sprintf("`source: %q` copies it into the image, where it is ./%s then", name, filepath.Base(name)),
+			"%q runs %s, which is beside the file and not in the image %s", c.Name, name, c.Settings.Text("image"))
+	}
 }
 
 // script says how a Python component's script is called in its source, and

@@ -196,7 +196,7 @@ func (r *remote) send(ctx context.Context, m bus.Message, on func(reply) error) 
 func (r *remote) withFate(err error, m *bus.Message, accepted bool) error {
 	switch {
 	case accepted:
-		return fmt.Errorf("%w; the bus has the message: %s handles it all the same, and `ww trace %s` tells", err, m.Target, m.SessionID)
+		return fmt.Errorf("%w; the bus has the message and doesn't lose it: `ww trace %s` tells what becomes of it", err, m.SessionID)
 	case r.handed.Load():
 		return fmt.Errorf("%w; the message may have been accepted: `ww trace %s` tells", err, m.SessionID)
 	}

@@ -67,7 +67,7 @@ func TestSendFate(t *testing.T) {
 	send := func(r *remote) error { return r.send(w.ctx, m, w.tool.printAnswer) }
 	w.fails(send(unread), exitComponent, "through demo-in-1 failed (exit code 137)", "; the message was not sent")
 	w.fails(send(read("")), exitComponent, "through demo-in-1 failed", "the message may have been accepted: `ww trace s` tells")
-	w.fails(send(read(`{"ready":true}`+"\n")), exitComponent, "through demo-in-1 failed", "the bus has the message: greet handles it all the same")
+	w.fails(send(read(`{"ready":true}`+"\n")), exitComponent, "through demo-in-1 failed", "the bus has the message and doesn't lose it")
 	w.fails(send(read(`{"error":"no host","away":true,"code":7}`+"\n")), exitComponent, "message-bus can't be used: no host; the message may", remedyBus)
 	w.fails(send(read(`{"item":{"sender_component":"out","error":"it is bad"}}`+"\n")), exitComponent, "out failed: it is bad", "logs out")
 

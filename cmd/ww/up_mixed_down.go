@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +33,7 @@ func (m *mixed) look(since time.Time) error {
 	wanted := func(service string) bool { _, ok := p.Services[service]; return ok }
 	cs := slices.DeleteFunc(have.Containers, func(c plan.Container) bool { return !wanted(c.Service) })
 	shown := func(service string) bool { return service != model.BusService }
+	verbose := m.c.Bool("verbose")
 	printer := t.newLogPrinter(slices.DeleteFunc(slices.Clone(cs), func(c plan.Container) bool { return !shown(c.Service) }), logStyle{prefix: true})
 	soon := func() { time.AfterFunc(lastWords, end) } // what was written last is still on its way
 	w := &wake{engine: m.engine, end: soon}
@@ -46,7 +50,11 @@ func (m *mixed) look(since time.Time) error {
 		}
 	})
 	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano)}
-	err = deploy.Follow(ctx, m.engine, p.Name, now, cs, opts, wanted, onlyOf(shown, printer.print), func(ev deploy.Event) {
+	err = deploy.Follow(ctx, m.engine, p.Name, now, cs, opts, wanted, func(l deploy.LogLine) {
+		if shown(l.Container.Service) && (verbose || !routine(l.Text)) {
+			printer.print(l)
+		}
+	}, func(ev deploy.Event) {
 		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
 		w.see(ctx, ev.Container)
 		ended.see(ev)
@@ -65,6 +73,18 @@ func (m *mixed) look(since time.Time) error {
 		fmt.Fprintln(t.err, "all containers have ended")
 	}
 	return nil
+}
+
+// routine reports a line that a component has logged, and that is no warning.
+func routine(line string) bool {
+	if !strings.HasPrefix(line, `{"time":`) {
+		return false
+	}
+	var of struct {
+		Level slog.Level `json:"level"`
+		Msg   *string    `json:"msg"`
+	}
+	return json.Unmarshal([]byte(line), &of) == nil && of.Msg != nil && of.Level < slog.LevelWarn
 }
 
 // wake looks at containers that have ended: one that failed, and that the engine

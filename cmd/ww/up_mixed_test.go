@@ -18,6 +18,25 @@ agents = docker { components = [work, last] }
 edge = server { components = [in], port = $PORT }
 `
 
+// TestRoutine: what components log in containers is shown as in this process:
+// from warnings on.
+func TestRoutine(t *testing.T) {
+	for line, want := range map[string]bool{
+		`{"time":"2026-01-02T03:04:05Z","level":"INFO","msg":"ready","component":"a"}`: true,
+		`{"time":"2026-01-02T03:04:05Z","level":"DEBUG-4","msg":""}`:                   true,
+		`{"time":"2026-01-02T03:04:05Z","level":"WARN","msg":"slow"}`:                  false,
+		`{"time":"2026-01-02T03:04:05Z","level":"odd","msg":"x"}`:                      false,
+		`{"time":"2026-01-02T03:04:05Z"}`:                                              false,
+		`{"time":"2026`:                                                                false,
+		`{"answer":"level":"INFO"}`:                                                    false,
+		`hello`:                                                                        false,
+	} {
+		if got := routine(line); got != want {
+			t.Errorf("%s: %v", line, got)
+		}
+	}
+}
+
 // upInForeground starts a `ww up`, waits until it is up, and gives what ends with
 // it.
 func (s *system) upInForeground(args ...string) (*watched, func(os.Signal), <-chan int) {

@@ -17,7 +17,7 @@ type DownRequest struct {
 	Have     plan.Observed  // as Observe gave it
 	Options  plan.DownOptions
 	Grace    *time.Duration // each container's own if nil
-	Parallel int
+	Parallel int            // calls at a time; if 0 as many as is fast for so many containers
 	Report   func(Progress)
 	// Drain waits until nothing waits on the bus, and tells how it gets on.
 	// Needed where Options.Drain is set; its failure is none of Down.
@@ -29,6 +29,12 @@ type DownRequest struct {
 // as far as it can: what depends on a step that failed stays, the rest goes.
 func Down(ctx context.Context, d Driver, req DownRequest) (plan.Plan, error) {
 	p := plan.Down(req.Have, req.Options)
+	if req.Parallel == 0 {
+		// A few containers leave their network faster when not all do at once;
+		// where there are many, most of the time is waiting for their processes.
+		most := DefaultParallel()
+		req.Parallel = min(max(len(req.Have.Containers)/3, most/2), most)
+	}
 	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Report: req.Report, Grace: req.Grace, Border: req.Border})
 	e.project, e.drain = req.Project, req.Drain
 	e.volumes, e.carryOn = req.Options.Volumes, true
