@@ -11,9 +11,9 @@ import (
 	"woodwork.dev/ww/syntax"
 )
 
-// maxInstances is how many instances of a component can share its messages on a
+// MaxInstances is how many instances of a component can share its messages on a
 // bus with a server: so many partitions has a queue there.
-const maxInstances = 16
+const MaxInstances = 16
 
 // scaleKeys are the settings of `scale`.
 var scaleKeys = []key{
@@ -80,7 +80,7 @@ func (r *resolver) scaling(c *Component) {
 	p.Min = max(p.Min, 1)
 	if m == nil && most == nil {
 		if c.Workers = p.Min; r.tooMany(c, p.Min) {
-			r.errorf(workers.At, "too-many", partitionsRemedy, "%q can't have %d workers: %d share the messages of a component at the most", c.Name, p.Min, maxInstances)
+			r.errorf(workers.At, "too-many", partitionsRemedy, "%q can't have %d workers: %d share the messages of a component at the most", c.Name, p.Min, MaxInstances)
 		}
 		return
 	}
@@ -98,7 +98,7 @@ func (r *resolver) scaling(c *Component) {
 		r.errorf(at.At, "wrong-value", fmt.Sprintf("write %d or more, or a lower min", p.Min), "%q of %q is less than the %d that there are at the least", at.Key, c.Name, p.Min)
 		return
 	case r.tooMany(c, p.Max):
-		r.errorf(at.At, "too-many", partitionsRemedy, "%q can't have %d instances: %d share the messages of a component at the most", c.Name, p.Max, maxInstances)
+		r.errorf(at.At, "too-many", partitionsRemedy, "%q can't have %d instances: %d share the messages of a component at the most", c.Name, p.Max, MaxInstances)
 		return
 	}
 	if p.Queue == 0 && p.CPU == 0 {
@@ -107,7 +107,7 @@ func (r *resolver) scaling(c *Component) {
 	c.Workers, c.Scale = p.Min, &p
 }
 
-var partitionsRemedy = fmt.Sprintf("write %d or less; a bus in memory has no limit", maxInstances)
+var partitionsRemedy = fmt.Sprintf("write %d or less; a bus in memory has no limit", MaxInstances)
 
 // tooMany reports whether so many instances can't share a queue of the bus.
 func (r *resolver) tooMany(c *Component, n int) bool {
@@ -115,7 +115,7 @@ func (r *resolver) tooMany(c *Component, n int) bool {
 	if b := r.project.Bus; b != nil {
 		inMemory = b.Kind == "memory"
 	}
-	return n > maxInstances && !inMemory
+	return n > MaxInstances && !inMemory
 }
 
 // scaleBlock reads `scale`, and reports whether it is right.

@@ -21,6 +21,9 @@ import (
 const remedyBus = "`ww compose up -d` starts it, and what waits on it is kept; `ww compose ps -a` and `ww compose logs " +
 	model.BusService + "` tell what became of it"
 
+// remedyNothing is where nothing of a project is there.
+const remedyNothing = "`ww compose up -d` starts it in containers, and `ww up` as its deployments say; what waits on a bus of a server is kept"
+
 // busNotRunning is the error of a bus that has no running container.
 func busNotRunning(why string) error {
 	return &busError{&answerError{model.BusService + " isn't running: " + why, remedyBus}}

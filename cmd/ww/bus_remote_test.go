@@ -110,7 +110,7 @@ func TestAllGoes(t *testing.T) {
 	w := newWorld(t)
 	r := writes("", "", 137)
 	r.trouble = func(context.Context) string { return `nothing of project "demo" is` }
-	w.fails(r.watch(w.ctx, order{Op: opTail}, ignore), exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyBus)
+	w.fails(r.watch(w.ctx, order{Op: opTail}, ignore), exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyNothing)
 }
 
 // The engine's own failure is the command's.
@@ -220,7 +220,7 @@ func TestDoor(t *testing.T) {
 		t.Errorf("%s, %v: any is better than none", got.Name, err)
 	}
 	_, _, err = door()
-	w.fails(err, exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyBus)
+	w.fails(err, exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyNothing)
 	_, _, err = door(redis, down, foreign)
 	w.fails(err, exitComponent, "no component of demo is running", "ww compose up")
 	redis.State = plan.Exited

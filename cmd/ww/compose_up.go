@@ -88,6 +88,10 @@ func setScales(p *types.Project, scales []string) error {
 		if !ok {
 			return &usageError{fmt.Errorf("--scale: there is no service %q", name), suggestion(name, p.ServiceNames(), "there are: "+strings.Join(p.ServiceNames(), ", "))}
 		}
+		if kind := svc.Labels[deploy.LabelKind]; kind != "" && kind != "container" && n > model.MaxInstances {
+			return &usageError{fmt.Errorf("%s can't have %d containers: %d share the messages of a component at the most", name, n, model.MaxInstances),
+				fmt.Sprintf("write %d or less; `concurrency` says how many messages each handles at the same time", model.MaxInstances)}
+		}
 		svc.SetScale(int(n))
 		p.Services[name] = svc
 	}

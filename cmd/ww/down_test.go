@@ -93,3 +93,19 @@ func TestDownImages(t *testing.T) {
 		t.Errorf("left %s: %s", got, err)
 	}
 }
+
+// TestTooManyContainers: a component that more containers than the queue has
+// partitions would share is refused; others aren't.
+func TestTooManyContainers(t *testing.T) {
+	newFaked(t, apps(nil), map[string]string{"compose.yml": `services:
+  greet: {image: "app:1", labels: {dev.woodwork.kind: core}}
+  other: {image: "app:1", labels: {dev.woodwork.kind: container}}
+`})
+	if code, _, err := ww("compose", "up", "-d", "--scale", "greet=17"); code != exitUsage || !strings.Contains(err, "greet can't have 17 containers: 16 share") {
+		t.Errorf("%d %s", code, err)
+	}
+	mustWW(t, "compose", "up", "-d", "--quiet", "--scale", "greet=16", "--scale", "other=17")
+	if out, _ := says(t, "compose", "ps", "-q"); len(strings.Fields(out)) != 33 {
+		t.Errorf("%d containers", len(strings.Fields(out)))
+	}
+}

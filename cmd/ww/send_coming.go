@@ -71,7 +71,7 @@ func silence(cs []plan.Container, target string) string {
 		case c.State == plan.Running && c.Health != plan.Starting:
 			return ""
 		case c.State == plan.Running:
-			why = "it is still starting"
+			why = "it may still be starting"
 		case why != "":
 		case c.State == plan.Created:
 			why = "its container was made, and hasn't been started"

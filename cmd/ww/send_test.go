@@ -103,7 +103,7 @@ func TestTakes(t *testing.T) {
 	w.must(takes("greet", fresh, old))
 	w.fails(takes("greet", old), exitComponent, "greet isn't running: exited (1)", "logs greet")
 	w.fails(takes("greet", fresh), exitComponent, "greet isn't running yet: its container was made, and hasn't been started", "ww compose up -d")
-	w.fails(takes("greet"), exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyBus)
+	w.fails(takes("greet"), exitComponent, `message-bus isn't running: nothing of project "demo" is`, remedyNothing)
 	w.fails(takes("greeet", old), exitUsage, "no component", `did you mean "greet"`)
 	w.fails(takes("in", c("in", "input", plan.Running)), exitUsage, "in is an input")
 	// What is only made is waited for, and then that is said.
@@ -111,7 +111,7 @@ func TestTakes(t *testing.T) {
 	_, _, err := w.tool.doorTo(w.ctx, r, "greet", 0)
 	w.fails(err, exitComponent, "greet isn't running yet: its container was made, and hasn't been started, after 0 ms")
 	for want, cs := range map[string][]plan.Container{
-		"it is still starting":                            {starting, fresh},
+		"it may still be starting":                        {starting, fresh},
 		"its container was made, and hasn't been started": {fresh},
 		"its container is exited":                         {old},
 		"":                                                {starting, c("greet", "core", plan.Running)},

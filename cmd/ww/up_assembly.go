@@ -296,7 +296,11 @@ func (s *assembly) text(v model.Value) (string, error) {
 		return def, nil
 	}
 	if !set {
-		return "", &configError{fmt.Errorf("the variable %s isn't set", e.Name), fmt.Sprintf("export %s=…, or write it into .env beside the file", e.Name)}
+		at := ""
+		if e.Span.File != "" {
+			at = fmt.Sprintf("%s:%d:%d: ", e.Span.File, e.Span.Start.Line, e.Span.Start.Column)
+		}
+		return "", &configError{fmt.Errorf("%sthe variable %s isn't set", at, e.Name), fmt.Sprintf("export %s=…, or write it into .env beside the file", e.Name)}
 	}
 	return value, nil
 }

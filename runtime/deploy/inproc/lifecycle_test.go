@@ -204,3 +204,14 @@ func TestNoMoreTime(t *testing.T) {
 		})
 	}
 }
+
+// TestListensWhereAsked: an address of version 4 opens nothing of version 6.
+func TestListensWhereAsked(t *testing.T) {
+	w := newWorld(t)
+	w.opts.Servers[0].Addr, w.opts.Servers[0].Token = "0.0.0.0:0", "sesame"
+	s := w.start()
+	defer w.stop(s)
+	if addr := s.Addresses()["edge"]; !strings.HasPrefix(addr, "0.0.0.0:") {
+		t.Errorf("it listens on %s", addr)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"sync"
@@ -376,7 +377,11 @@ func (s *System) dependents(of *part) []*part {
 }
 
 func listen(addr, whose string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
+	network := "tcp"
+	if at, err := netip.ParseAddrPort(addr); err == nil && at.Addr().Is4() {
+		network = "tcp4" // else 0.0.0.0 is all addresses of version 6 as well
+	}
+	l, err := net.Listen(network, addr)
 	if err != nil {
 		return nil, &ListenError{Whose: whose, Addr: addr, Err: err}
 	}
