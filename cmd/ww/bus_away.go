@@ -26,8 +26,17 @@ const remedyNothing = "`ww compose up -d` starts it in containers, and `ww up` a
 
 // busNotRunning is the error of a bus that has no running container.
 func busNotRunning(why string) error {
-	return &busError{&answerError{model.BusService + " isn't running: " + why, remedyBus}}
+	remedy := remedyBus
+	if strings.HasPrefix(why, nothingOf) {
+		remedy = remedyNothing
+	}
+	return &busError{&answerError{model.BusService + " isn't running: " + why, remedy}}
 }
+
+// nothingOf begins what is said where no container of a project is there.
+const nothingOf = "nothing of project"
+
+func nothingRuns(project string) string { return fmt.Sprintf("%s %q is", nothingOf, project) }
 
 // busError is the error of a bus that isn't there.
 type busError struct{ *answerError }
@@ -64,7 +73,7 @@ func (r *running) trouble(ctx context.Context) string {
 		return ""
 	}
 	if len(have.Containers) == 0 {
-		return fmt.Sprintf("nothing of project %q is", r.name)
+		return nothingRuns(r.name)
 	}
 	return busTrouble(have.Containers)
 }

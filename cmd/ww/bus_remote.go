@@ -16,7 +16,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"woodwork.dev/ww/dockerx"
-	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/runtime/bus"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
@@ -128,7 +127,7 @@ func (r *running) door(tried map[string]int) (plan.Container, []string, error) {
 	}
 	switch {
 	case len(known) == 0:
-		return plan.Container{}, nil, &busError{&answerError{fmt.Sprintf("%s isn't running: nothing of project %q is", model.BusService, r.name), remedyNothing}}
+		return plan.Container{}, nil, busNotRunning(nothingRuns(r.name))
 	case found == nil:
 		return plan.Container{}, nil, &answerError{
 			fmt.Sprintf("no component of %s is running, and the bus is reached through one of them", r.name),

@@ -249,7 +249,7 @@ func (r *running) takes(target string) error {
 	slices.Sort(names)
 	switch {
 	case len(names) == 0:
-		return busNotRunning(fmt.Sprintf("nothing of project %q is", r.name))
+		return busNotRunning(nothingRuns(r.name))
 	case found == nil:
 		return &usageError{fmt.Errorf("there is no component %q in %s", target, r.name),
 			suggestion(target, names, "there are: "+strings.Join(slices.Compact(names), ", "))}

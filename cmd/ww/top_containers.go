@@ -37,7 +37,7 @@ func (s *inContainers) look(ctx context.Context) (topView, error) {
 		}
 	}
 	if len(cs) == 0 {
-		return topView{}, busNotRunning("nothing of project \"" + r.name + "\" is")
+		return topView{}, busNotRunning(nothingRuns(r.name))
 	}
 	var first error
 	if s.before.Time.IsZero() {
