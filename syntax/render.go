@@ -19,13 +19,14 @@ const (
 // String is the diagnostic on one line: `main.ww:3:12: error: message`.
 func (d Diagnostic) String() string {
 	text := string(d.Severity) + ": " + printable(d.Message)
-	if at := place(d.Span); at != "" {
+	if at := Place(d.Span); at != "" {
 		return at + ": " + text
 	}
 	return text
 }
 
-func place(sp Span) string {
+// Place is where a span begins, such as main.ww:3:12; "" for none.
+func Place(sp Span) string {
 	if sp.Start.Line == 0 {
 		return printable(sp.File)
 	}
@@ -85,7 +86,7 @@ func (r *renderer) diagnostic(d Diagnostic) {
 }
 
 func (r *renderer) entry(sp Span, style, label, message string) {
-	if at := place(sp); at != "" {
+	if at := Place(sp); at != "" {
 		r.buf.WriteString(r.paint(bold, at+":") + " ")
 	}
 	r.buf.WriteString(r.paint(style, label+":") + " " + printable(message) + "\n")

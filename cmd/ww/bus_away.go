@@ -21,8 +21,11 @@ import (
 const remedyBus = "`ww compose up -d` starts it, and what waits on it is kept; `ww compose ps -a` and `ww compose logs " +
 	model.BusService + "` tell what became of it"
 
+// startsIt says what starts a system of which nothing is there.
+const startsIt = "`ww compose up -d` starts it in containers, and `ww up` as its deployments say"
+
 // remedyNothing is where nothing of a project is there.
-const remedyNothing = "`ww compose up -d` starts it in containers, and `ww up` as its deployments say; what waits on a bus of a server is kept"
+const remedyNothing = startsIt + "; what waits on a bus of a server is kept"
 
 // busNotRunning is the error of a bus that has no running container.
 func busNotRunning(why string) error {

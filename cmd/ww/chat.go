@@ -77,7 +77,7 @@ func onlyOne(project string, targets []string) (string, error) {
 	}
 	if len(targets) == 0 {
 		return "", &usageError{fmt.Errorf("no component of %s that gets input is running", project),
-			"`ww compose up -d` starts it in containers, and `ww up` as its deployments say; or name a component: ww chat COMPONENT"}
+			startsIt + "; or name a component: ww chat COMPONENT"}
 	}
 	err := fmt.Errorf("%s has %d components that get input", project, len(targets))
 	return "", &usageError{err, "name one: ww chat COMPONENT"}

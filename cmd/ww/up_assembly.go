@@ -296,9 +296,9 @@ func (s *assembly) text(v model.Value) (string, error) {
 		return def, nil
 	}
 	if !set {
-		at := ""
-		if e.Span.File != "" {
-			at = fmt.Sprintf("%s:%d:%d: ", e.Span.File, e.Span.Start.Line, e.Span.Start.Column)
+		at := syntax.Place(e.Span)
+		if at != "" {
+			at += ": "
 		}
 		return "", &configError{fmt.Errorf("%sthe variable %s isn't set", at, e.Name), fmt.Sprintf("export %s=…, or write it into .env beside the file", e.Name)}
 	}
