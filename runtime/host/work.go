@@ -142,16 +142,16 @@ func (h *host) watchBus(ctx context.Context) {
 }
 
 // stop ends the work in order, within the grace: the component isn't ready any
-// more, connections that are used end with an answer, the registry says so, no message is taken, what is being handled ends
-// and is acknowledged.
+// more, connections that are used end with an answer, the registry says so, no
+// message is taken, what is being handled ends and is acknowledged.
 func (h *host) stop(ctx context.Context, w *work, leave func(context.Context, error), abort func()) error {
 	h.log.Info("stopping", "grace", h.Grace.String())
-	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.Grace)
-	defer cancel()
+	budget, enough := context.WithTimeout(context.WithoutCancel(ctx), h.Grace)
+	defer enough()
 	go func() { // until the budget ends, at the latest when this returns
 		select {
 		case <-h.Hurry:
-			cancel()
+			enough()
 		case <-budget.Done():
 		}
 	}()
