@@ -64,8 +64,6 @@ func (f *flusher) run(ctx context.Context, done <-chan struct{}) {
 // deliver sends a batch by the routes that are known, and once more what they
 // missed.
 func (f *flusher) deliver(ctx context.Context, batch []*commit) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
 	errs := make([]error, len(batch))
 	r := f.bus.known()
 	for {

@@ -69,8 +69,6 @@ func (b *Bus) readInbox(ctx context.Context, client redis.UniversalClient, insta
 
 // readFrom reads one stream from after an entry on; it waits a while for more.
 func readFrom(ctx context.Context, client redis.UniversalClient, stream, last string) ([]raw, error) {
-	ctx, cancel := context.WithTimeout(ctx, readBlock+attemptTimeout)
-	defer cancel()
 	streams, err := xread(ctx, client, "xread", "count", 100, "block", readBlock.Milliseconds(), "streams", stream, last)
 	if err != nil || len(streams) == 0 {
 		return nil, err

@@ -121,8 +121,6 @@ func (k *consumer) fetch(ctx context.Context, room int, wake entryID) ([]entries
 	k.mu.Unlock()
 	k.args[2] = max(room/max(len(k.positions), 1), 1)
 	k.args = append(append(k.args, k.wake), append(k.positions, wake.String())...)
-	ctx, cancel := context.WithTimeout(ctx, readBlock+attemptTimeout)
-	defer cancel()
 	return xread(ctx, k.reader, k.args...)
 }
 

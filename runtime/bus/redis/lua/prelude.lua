@@ -41,8 +41,9 @@ end
 -- to an inbox ('i', instance, seconds until it expires).
 local function send(kind, name, arg, m, limit, reply_to, reply)
   if kind == 'i' then
-    redis.call('XADD', prefix .. 'inbox:' .. name, '*', 'm', m)
-    redis.call('EXPIRE', prefix .. 'inbox:' .. name, arg)
+    local inbox = prefix .. 'inbox:' .. name
+    redis.call('XADD', inbox, '*', 'm', m)
+    redis.call('EXPIRE', inbox, arg)
     return
   end
   if kind == 'n' then return end
