@@ -9,6 +9,10 @@ import (
 // schedule hands out the steps of a plan: each as soon as what it needs is
 // done, not more than a number of calls at a time, and those first on which the
 // longest chain of others waits. Steps that only wait count for nothing.
+//
+// Containers that are created at the same time hold each other up: all of them
+// are there at the same time, the bus as well, for which the others wait. So no
+// other is created while that is.
 type schedule struct {
 	steps      []plan.Step
 	needs      []int   // how many steps each one still waits for
@@ -17,6 +21,9 @@ type schedule struct {
 	waits      []int   // free steps that make no call
 	calls      []int   // free steps that do: a heap
 	slots      int
+	top        int   // height of the creations that the longest chain waits for
+	topAway    int   // of those, how many are under way
+	held       []int // other creations that are free
 }
 
 func newSchedule(p plan.Plan, slots int) *schedule {
@@ -37,6 +44,9 @@ func newSchedule(p plan.Plan, slots int) *schedule {
 	for i := n - 1; i >= 0; i-- { // a step comes after what it needs
 		for _, d := range s.dependents[i] {
 			s.height[i] = max(s.height[i], s.height[d]+1)
+		}
+		if s.steps[i].Op == plan.Create {
+			s.top = max(s.top, s.height[i])
 		}
 	}
 	for i := range n {
@@ -62,17 +72,37 @@ func (s *schedule) next() (i int, ok bool) {
 		s.waits = s.waits[:n-1]
 		return i, true
 	}
-	if s.slots == 0 || len(s.calls) == 0 {
-		return 0, false
+	for s.slots > 0 && len(s.calls) > 0 {
+		i = heap.Pop(s).(int)
+		switch {
+		case s.isTop(i):
+			s.topAway++
+		case s.steps[i].Op == plan.Create && s.topAway > 0:
+			s.held = append(s.held, i)
+			continue
+		}
+		s.slots--
+		return i, true
 	}
-	s.slots--
-	return heap.Pop(s).(int), true
+	return 0, false
+}
+
+func (s *schedule) isTop(i int) bool {
+	return s.steps[i].Op == plan.Create && s.height[i] == s.top
 }
 
 // done ends a step. What waits for one that failed is never handed out.
 func (s *schedule) done(i int, ok bool) {
 	if !waits(s.steps[i]) {
 		s.slots++
+	}
+	if s.isTop(i) {
+		if s.topAway--; s.topAway == 0 {
+			for _, h := range s.held {
+				heap.Push(s, h)
+			}
+			s.held = nil
+		}
 	}
 	if !ok {
 		return

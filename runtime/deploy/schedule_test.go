@@ -40,8 +40,54 @@ func TestScheduleTakesTheLongestChainFirst(t *testing.T) {
 		s.done(running[0], true)
 		running = running[1:]
 	}
-	if want := []int{3, 1, 4, 2, 5, 6, 7}; !slices.Equal(order, want) {
+	if want := []int{3, 4, 1, 5, 2, 6, 7}; !slices.Equal(order, want) {
 		t.Errorf("order %v, want %v", order, want)
+	}
+}
+
+// TestScheduleCreatesAloneWhatOthersWaitFor: while that is created, steps of other
+// kinds go on and other containers aren't created; where it has to be pulled
+// before, they are.
+func TestScheduleCreatesAloneWhatOthersWaitFor(t *testing.T) {
+	steps := []plan.Step{
+		{ID: 1, Op: plan.Create, Name: "a"},
+		{ID: 2, Op: plan.Create, Name: "b"},
+		{ID: 3, Op: plan.CreateVolume, Name: "v"},
+		{ID: 4, Op: plan.Create, Name: "bus"},
+		{ID: 5, Op: plan.Start, Name: "bus", Needs: []int{4}},
+		{ID: 6, Op: plan.Start, Name: "a", Needs: []int{1, 5}},
+	}
+	free := func(s *schedule) (ids []int) {
+		for i, ok := s.next(); ok; i, ok = s.next() {
+			ids = append(ids, s.steps[i].ID)
+		}
+		return ids
+	}
+	s := newSchedule(plan.Plan{Steps: steps}, 8)
+	if got := free(s); !slices.Equal(got, []int{4, 3}) {
+		t.Errorf("begun: %v", got)
+	}
+	s.done(2, true)
+	if got := free(s); len(got) > 0 {
+		t.Errorf("begun beside the creation of the bus: %v", got)
+	}
+	s.done(3, true)
+	if got := free(s); !slices.Equal(got, []int{1, 5, 2}) {
+		t.Errorf("begun after it: %v", got)
+	}
+
+	steps[3].Needs = []int{7}
+	s = newSchedule(plan.Plan{Steps: append([]plan.Step{{ID: 7, Op: plan.Pull, Name: "bus"}}, steps...)}, 8)
+	if got := free(s); !slices.Equal(got, []int{7, 1, 2, 3}) {
+		t.Errorf("begun beside the pull: %v", got)
+	}
+
+	// One that fails holds nobody.
+	s = newSchedule(plan.Plan{Steps: []plan.Step{steps[0], {ID: 4, Op: plan.Create, Name: "bus"}, steps[4], steps[5]}}, 8)
+	free(s)
+	s.done(1, false)
+	if got := free(s); !slices.Equal(got, []int{1}) {
+		t.Errorf("begun after a failure: %v", got)
 	}
 }
 
