@@ -10,6 +10,9 @@ import (
 	"woodwork.dev/ww/runtime/plan"
 )
 
+// mostStops is how many containers a down stops at the same time.
+const mostStops = 64
+
 // DownRequest is a project to take down.
 type DownRequest struct {
 	Name     string
@@ -30,10 +33,10 @@ type DownRequest struct {
 func Down(ctx context.Context, d Driver, req DownRequest) (plan.Plan, error) {
 	p := plan.Down(req.Have, req.Options)
 	if req.Parallel == 0 {
-		// A few containers leave their network faster when not all do at once;
-		// where there are many, most of the time is waiting for their processes.
-		most := DefaultParallel()
-		req.Parallel = min(max(len(req.Have.Containers)/3, most/2), most)
+		// A stop is mostly waiting for a process, so more of them are under way than
+		// other calls; but containers leave their network faster when not all do so
+		// at once.
+		req.Parallel = min(max(DefaultParallel()/2, len(req.Have.Containers)*2/3), mostStops)
 	}
 	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Report: req.Report, Grace: req.Grace, Border: req.Border})
 	e.project, e.drain = req.Project, req.Drain
