@@ -78,11 +78,21 @@ func FindFiles() ([]string, error) {
 // error, and a compose file that is broken is a *MistakesError. A .ww file has no
 // say in the name, and may be broken.
 func Name(ctx context.Context, req Request) (string, error) {
-	name, err := findName(ctx, req)
-	if err != nil {
-		return "", err
+	name, _, err := Named(ctx, req)
+	return name, err
+}
+
+// Named is Name, and gives what the files say where they had to be loaded for
+// that; it is nil where not.
+func Named(ctx context.Context, req Request) (string, *Loaded, error) {
+	name, l, err := findName(ctx, req)
+	if err == nil {
+		err = checkName(name)
 	}
-	return name, checkName(name)
+	if err != nil {
+		return "", nil, err
+	}
+	return name, l, nil
 }
 
 // MistakesError is that of a file with mistakes.
@@ -101,21 +111,21 @@ func checkName(name string) error {
 	return nil
 }
 
-func findName(ctx context.Context, req Request) (string, error) {
+func findName(ctx context.Context, req Request) (string, *Loaded, error) {
 	if req.Name != "" && len(req.Files) == 0 {
-		return req.Name, nil
+		return req.Name, nil, nil
 	}
 	given := os.Getenv("COMPOSE_PROJECT_NAME")
 	if req.Name == "" && given != "" {
-		return given, nil
+		return given, nil, nil
 	}
 	opts, err := projectOptions(req)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	dir, err := opts.GetWorkingDir()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	name, explicit := projectName(opts, dir)
 	whole := true // it is all .ww files
@@ -123,22 +133,22 @@ func findName(ctx context.Context, req Request) (string, error) {
 		if filepath.Ext(p) != ".ww" {
 			whole = false
 		} else if _, err := os.Stat(p); err != nil {
-			return "", fileError(p, err)
+			return "", nil, fileError(p, err)
 		}
 	}
 	if whole || explicit && len(req.Files) == 0 {
-		return name, nil
+		return name, nil, nil
 	}
 	req.Running = true
 	switch l, err := Load(ctx, req); {
 	case err != nil:
-		return "", err
+		return "", nil, err
 	case l.Project != nil:
-		return l.Project.Name, nil
+		return l.Project.Name, l, nil
 	case !slices.ContainsFunc(l.Diagnostics, func(d syntax.Diagnostic) bool { return filepath.Ext(d.Span.File) != ".ww" }):
-		return name, nil
+		return name, nil, nil
 	default:
-		return "", &MistakesError{l.Diagnostics, l.Sources}
+		return "", nil, &MistakesError{l.Diagnostics, l.Sources}
 	}
 }
 

@@ -299,7 +299,8 @@ type running struct {
 	name   string
 	engine *dockerx.Engine
 	have   plan.Observed
-	since  time.Time // from when on events tell more than that
+	since  time.Time       // from when on events tell more than that
+	loaded *compose.Loaded // what the files say, where they had to be loaded for the name
 }
 
 // find observes a project by its name; no file is needed when it is given.
@@ -336,7 +337,7 @@ func (t *tool) findLocked(ctx context.Context, c *cli.Context, settle bool) (r *
 
 // named finds out which project is meant.
 func (t *tool) named(ctx context.Context, c *cli.Context) (*running, error) {
-	name, err := compose.Name(ctx, t.request(c))
+	name, loaded, err := compose.Named(ctx, t.request(c))
 	if err != nil {
 		var mistakes *compose.MistakesError
 		switch {
@@ -355,7 +356,7 @@ func (t *tool) named(ctx context.Context, c *cli.Context) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &running{name: name, engine: e}, nil
+	return &running{name: name, engine: e, loaded: loaded}, nil
 }
 
 func (r *running) observe(ctx context.Context) (err error) {

@@ -55,7 +55,7 @@ func (t *tool) down(c *cli.Context) error {
 		return err
 	}
 	opts := plan.DownOptions{Volumes: c.Bool("volumes")}
-	l := t.file(c)
+	l := t.file(c, r)
 	off := disabled(l, r)
 	var others []plan.Container
 	if !c.Bool("remove-orphans") {
@@ -140,7 +140,10 @@ func disabled(l *compose.Loaded, r *running) []plan.Container {
 // file is what the command line's files say, where there are any that can be
 // read: going down doesn't depend on that. As with docker compose, a name without
 // -f means a project of its own: a file that happens to be here has no say in it.
-func (t *tool) file(c *cli.Context) *compose.Loaded {
+func (t *tool) file(c *cli.Context, r *running) *compose.Loaded {
+	if r.loaded != nil {
+		return r.loaded
+	}
 	req := t.request(c)
 	if req.Name != "" && len(req.Files) == 0 {
 		return nil

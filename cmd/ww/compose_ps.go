@@ -77,7 +77,7 @@ func (t *tool) ps(c *cli.Context) error {
 	}
 	hidden := map[string]bool{}
 	if !c.Bool("orphans") {
-		for _, o := range t.others(t.file(c), r) {
+		for _, o := range t.others(t.file(c, r), r) {
 			hidden[o.ID] = true
 		}
 	}

@@ -83,7 +83,7 @@ func (t *tool) killCommand() *cli.Command {
 					if err != nil || c.Bool("remove-orphans") || c.NArg() > 0 {
 						return plan.KillAll(r.have.Containers, chosen), err
 					}
-					orphans := t.others(t.file(c), r)
+					orphans := t.others(t.file(c, r), r)
 					return plan.KillAll(r.have.Containers, func(ctr plan.Container) bool {
 						orphan := slices.ContainsFunc(orphans, func(o plan.Container) bool { return o.ID == ctr.ID })
 						return chosen(ctr) && !orphan

@@ -74,7 +74,7 @@ func (t *tool) pick(c *cli.Context, r *running, services []string, oneOffs bool)
 		}
 	}
 	if len(missing) > 0 {
-		declared := t.declared(c, r.name)
+		declared := t.declared(c, r)
 		for _, s := range missing {
 			if slices.Contains(declared, s) {
 				continue
@@ -97,9 +97,9 @@ func (t *tool) pick(c *cli.Context, r *running, services []string, oneOffs bool)
 
 // declared lists the services of the project's file, where there is one that can
 // be read.
-func (t *tool) declared(c *cli.Context, project string) []string {
-	l := t.file(c)
-	if l == nil || l.Project.Name != project {
+func (t *tool) declared(c *cli.Context, r *running) []string {
+	l := t.file(c, r)
+	if l == nil || l.Project.Name != r.name {
 		return nil
 	}
 	return append(l.Project.ServiceNames(), l.Project.DisabledServiceNames()...)
@@ -209,7 +209,7 @@ func (t *tool) operate(c *cli.Context, o verb) error {
 	req := deploy.OperateRequest{
 		Name: r.name, Plan: p, Have: r.have, Since: r.since, Parallel: parallel(c), Report: t.tell(o.words),
 	}
-	if l := t.file(c); l != nil && l.Project.Name == r.name {
+	if l := t.file(c, r); l != nil && l.Project.Name == r.name {
 		req.Project = l.Project
 	}
 	if o.set != nil {
