@@ -2,7 +2,6 @@ package compose
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -59,6 +58,9 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 			}
 		}
 	}
+	if g.lost(c, true) {
+		return image{}, false
+	}
 	name := c.Name
 	if name == builtinContext {
 		name = "_" + name // which no component can be called
@@ -69,11 +71,7 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 	case dockerfile != "":
 		ctx, err = templates.Own(name, g.path(dockerfile), g.opts.Binary)
 	case python != "":
-		script, source := g.script(c)
-		if info, err := os.Stat(source); err == nil && info.IsDir() && !isFile(filepath.Join(source, script)) {
-			g.errorf(c.Settings.Field("python").At, "bad-source", "name the script relative to `source`", "there is no %s in the source of %q", script, c.Name)
-			return image{}, false
-		}
+		_, source := g.script(c)
 		ctx, err = templates.Python(name, base, source, g.path(c.Settings.Text("requirements")), g.opts.Binary)
 	case base != "":
 		g.leftBehind(c)
@@ -86,7 +84,7 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 		return g.builtin(c)
 	}
 	if err != nil {
-		g.errorf(c.Span, "bad-source", "paths are relative to the folder of the .ww file", "%v", err)
+		g.errorf(c.Span, "bad-source", relative, "%v", err)
 		return image{}, false
 	}
 	return g.add(c, ctx, "${COMPOSE_PROJECT_NAME}-"+repository(c.Name))

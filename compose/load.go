@@ -280,10 +280,10 @@ func (l *Loaded) read(req Request, paths []string, name string) error {
 	}
 	l.Model = m
 	l.Diagnostics = append(l.Diagnostics, diags...)
-	if l.Diagnostics.HasErrors() {
-		return nil
-	}
 	if req.Here {
+		l.Diagnostics = append(l.Diagnostics, Lost(m, l.Dir, false)...)
+	}
+	if l.Diagnostics.HasErrors() || req.Here {
 		return nil
 	}
 	gen, diags := Generate(m, Options{Name: name, Dir: l.Dir, Binary: req.Binary, Header: header(parsed), Inside: req.Inside, Deployment: req.Deployment})

@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -56,8 +57,15 @@ func (r *resolver) checkValue(f *Field, k key, what string) {
 	}
 }
 
-// checkTemplate looks at a template's form; which functions there are is the
-// component's matter.
+// TemplateFunctions are what templates can call beside the functions of
+// text/template.
+var TemplateFunctions = []string{"contains", "default", "join", "json", "lower", "replace", "split", "title", "trim", "upper"}
+
+// builtinFunctions are those of text/template.
+var builtinFunctions = []string{"and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print", "printf",
+	"println", "slice", "urlquery"}
+
+// checkTemplate looks at a template's form, and at the functions in it.
 func (r *resolver) checkTemplate(f *Field) {
 	s, ok := f.Value.(string)
 	if !ok {
@@ -66,12 +74,21 @@ func (r *resolver) checkTemplate(f *Field) {
 		}
 		return
 	}
-	t := parse.New("template")
-	t.Mode = parse.SkipFuncCheck
-	if _, err := t.Parse(s, "", "", map[string]*parse.Tree{}); err != nil {
-		msg := strings.TrimPrefix(err.Error(), "template: template:")
-		r.errorf(f.At, "bad-template", "see Go's text/template; the line counts from the beginning of the text", "the template can't be read: line %s", msg)
+	functions := map[string]any{}
+	for _, name := range slices.Concat(TemplateFunctions, builtinFunctions) {
+		functions[name] = true
 	}
+	_, err := parse.New("template").Parse(s, "", "", map[string]*parse.Tree{}, functions)
+	if err == nil {
+		return
+	}
+	msg := strings.TrimPrefix(err.Error(), "template: template:")
+	remedy := "see Go's text/template; the line counts from the beginning of the text"
+	if _, after, ok := strings.Cut(msg, `function "`); ok {
+		name, _, _ := strings.Cut(after, `"`)
+		remedy = didYouMean(name, slices.Sorted(maps.Keys(functions)), "beside those of Go's text/template there are "+strings.Join(TemplateFunctions, ", "))
+	}
+	r.errorf(f.At, "bad-template", remedy, "the template can't be read: line %s", msg)
 }
 
 func (r *resolver) unknownKey(f *Field, keys []key, what string) {

@@ -88,14 +88,24 @@ func (t *tool) checkSystem(_ context.Context, files []string, strict bool) (synt
 	if err != nil {
 		return nil, nil, err
 	}
-	_, more := model.Resolve(parsed...)
+	m, more := model.Resolve(parsed...)
 	if diags.HasErrors() {
 		more = nil // what doesn't parse can't be judged further
+	} else {
+		more = append(more, compose.Lost(m, folder(files), true)...)
 	}
 	if strict {
 		more = model.Strict(more)
 	}
 	return append(diags, more...), sources, nil
+}
+
+// folder is the one of the first file that has one: paths are relative to it.
+func folder(files []string) string {
+	if files[0] == "-" {
+		return ""
+	}
+	return filepath.Dir(files[0])
 }
 
 // checkCompose finds the mistakes of files of which at least one is a compose
