@@ -89,6 +89,11 @@ type drainError struct{ msg, remedy string }
 
 func (e *drainError) Error() string { return e.msg }
 
+// runningError says that something runs already.
+type runningError struct{ msg, remedy string }
+
+func (e *runningError) Error() string { return e.msg }
+
 // answerError is a component's failure to answer.
 type answerError struct{ msg, remedy string }
 
@@ -175,6 +180,7 @@ func classify(err error) (int, string) {
 		file      *fileError
 		answer    *answerError
 		drain     *drainError
+		running   *runningError
 		missing   *plan.MissingImageError
 		ports     *plan.PortError
 		external  *plan.MissingExternalError
@@ -184,6 +190,8 @@ func classify(err error) (int, string) {
 	switch {
 	case errors.As(err, &listen):
 		return exitFailed, listenRemedy(listen)
+	case errors.As(err, &running):
+		return exitFailed, running.remedy
 	case errors.As(err, &drain):
 		return exitDrain, drain.remedy
 	case errors.As(err, &answer):

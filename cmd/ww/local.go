@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"woodwork.dev/ww/compose"
@@ -43,7 +44,8 @@ type noticedChild struct {
 	Name       string   `json:"name"`
 	Kind       string   `json:"kind"`
 	Deployment string   `json:"deployment,omitempty"`
-	Runs       string   `json:"runs"` // docker, local or server
+	Runs       string   `json:"runs"`           // docker, local or server
+	Here       bool     `json:"here,omitempty"` // in the process
 	Routes     []string `json:"routes,omitempty"`
 	Address    string   `json:"address,omitempty"` // where it takes work from outside
 }
@@ -82,7 +84,7 @@ func openDoor(s *assembly, running *inproc.System) (*localDoor, error) {
 	addresses := addressesOf(running)
 	d := &localDoor{open: running.Bus, parts: running.Parts}
 	for _, c := range s.Model.Components {
-		child := noticedChild{Name: c.Name, Kind: c.Kind, Runs: s.kinds[c.Name], Routes: append(append([]string{}, c.To...), c.Topics...), Address: addresses[c.Name]}
+		child := noticedChild{Name: c.Name, Kind: c.Kind, Runs: s.kinds[c.Name], Here: slices.Contains(s.here, c), Routes: append(append([]string{}, c.To...), c.Topics...), Address: addresses[c.Name]}
 		if c.Deployment != nil {
 			child.Deployment = c.Deployment.Name
 		}

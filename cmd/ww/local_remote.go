@@ -73,6 +73,26 @@ func readNotice(file string) *notice {
 	return nil
 }
 
+// runsAlready tells of a process of this folder in which some of those that are to
+// be started run; nil where there is none.
+func (t *tool) runsAlready(c *cli.Context, starts func(name string) bool) *runningError {
+	for _, n := range t.allNearby(c.Context, c) {
+		var twice []string
+		for _, child := range n.Components {
+			if child.Here && starts(child.Name) {
+				twice = append(twice, child.Name)
+			}
+		}
+		if len(twice) > 0 {
+			return &runningError{
+				fmt.Sprintf("`ww up` (process %d) is running %s, and %s in it: they would run twice", n.PID, n.Project, strings.Join(twice, ", ")),
+				"Ctrl-C ends it there; another --project-name makes this a system of its own",
+			}
+		}
+	}
+	return nil
+}
+
 // throughProcess is the bus of a system that runs in a process.
 func (t *tool) throughProcess(n *notice) *remote {
 	r := &remote{

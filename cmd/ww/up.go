@@ -164,6 +164,9 @@ func (t *tool) upHere(c *cli.Context, s *assembly) error {
 		}
 	}
 	o.OpenBus = way.open
+	if already := t.runsAlready(c, s.isHere); already != nil {
+		fmt.Fprintf(t.err, "warning: %v\n", already)
+	}
 	progress := t.progressOf(s.Name, s.phase, c.Bool("quiet"))
 	told := &relay{to: progress.report, scaling: t.scalingView(s.phase).Report}
 	o.Report = told.report

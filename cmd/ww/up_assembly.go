@@ -37,6 +37,11 @@ type assembly struct {
 // docker tells that all that is meant runs in containers.
 func (s *assembly) docker() bool { return len(s.here) == 0 }
 
+// isHere tells whether a component is to run in this process.
+func (s *assembly) isHere(name string) bool {
+	return slices.ContainsFunc(s.here, func(c *model.Component) bool { return c.Name == name })
+}
+
 // contained tells whether a component of the file runs in a container, here or
 // elsewhere.
 func (s *assembly) contained(c *model.Component) bool { return s.kinds[c.Name] == inDocker }

@@ -50,6 +50,9 @@ func (t *tool) upMixed(c *cli.Context, s *assembly) error {
 		return err
 	}
 	defer way.stop()
+	if already := t.runsAlready(c, s.isHere); already != nil {
+		return already
+	}
 	if m.engine, err = t.engine(c); err != nil {
 		return err
 	}
