@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -336,18 +338,47 @@ func (l *Loaded) parts() [][]byte {
 }
 
 // narrowCasts keeps the loader from comparing every string with the paths of all
-// numbers and bools that may be variables, where nothing but what is generated
-// can be one.
+// numbers and bools that may be variables: where nothing but what is generated
+// can be one, and elsewhere with those whose key is in none of the files.
 func (l *Loaded) narrowCasts(o *loader.Options) {
-	if !l.plain() || o.Interpolate == nil {
+	if o.Interpolate == nil {
 		return
 	}
-	casts := maps.Clone(o.Interpolate.TypeCastMapping)
-	maps.DeleteFunc(casts, func(path tree.Path, _ interp.Cast) bool {
+	unused := func(path tree.Path) bool {
 		return !strings.HasSuffix(string(path), ".deploy.replicas") && !strings.Contains(string(path), ".volumes.[]") &&
 			!strings.Contains(string(path), ".ports.[]")
-	})
+	}
+	if !l.plain() {
+		for _, f := range l.details.ConfigFiles {
+			if elsewhere.Match(f.Content) {
+				return
+			}
+		}
+		unused = func(path tree.Path) bool { return !l.mentions(lastKey(path)) }
+	}
+	casts := maps.Clone(o.Interpolate.TypeCastMapping)
+	maps.DeleteFunc(casts, func(path tree.Path, _ interp.Cast) bool { return unused(path) })
 	o.Interpolate.TypeCastMapping = casts
+}
+
+// elsewhere matches a file that takes in others, or keys written otherwise than
+// they are.
+var elsewhere = regexp.MustCompile(`include|extends|\\[xuU]`)
+
+// mentions reports whether there is a text in one of the files.
+func (l *Loaded) mentions(text string) bool {
+	return slices.ContainsFunc(l.details.ConfigFiles, func(f types.ConfigFile) bool { return bytes.Contains(f.Content, []byte(text)) })
+}
+
+// lastKey is the last part of a path that stands for itself.
+func lastKey(path tree.Path) string {
+	parts := path.Parts()
+	for i := len(parts) - 1; i > 0; i-- {
+		if parts[i] != tree.PathMatchAll && parts[i] != tree.PathMatchList {
+			return parts[i]
+		}
+	}
+	return ""
 }
 
 // plain reports whether all of the project is what Generate writes by itself:

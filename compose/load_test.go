@@ -288,3 +288,25 @@ func TestUnset(t *testing.T) {
 		t.Errorf("unset: %v", l.Unset)
 	}
 }
+
+// TestVariablesBecomeWhatTheirKeysTake: in the file itself, in one that it takes
+// in, and in one that a service extends.
+func TestVariablesBecomeWhatTheirKeysTake(t *testing.T) {
+	t.Setenv("YES", "true")
+	t.Setenv("FOUR", "4")
+	const service = "{ image: i, \"read_only\": \"${YES}\", ulimits: { nofile: \"${FOUR}\" }, deploy: { replicas: \"${FOUR}\" }, \"sysctls\": { a: \"1\" } }\n"
+	for name, files := range map[string]map[string]string{
+		"file":    {"compose.yaml": "services:\n  a: " + service},
+		"include": {"compose.yaml": "include: [other.yaml]\n", "other.yaml": "services:\n  a: " + service},
+		"extends": {"compose.yaml": "services:\n  a: { extends: { file: other.yaml, service: b } }\n", "other.yaml": "services:\n  b: " + service},
+		"escaped": {"compose.yaml": "services:\n  a: " + strings.Replace(service, "read_only", `read\x5fonly`, 1)},
+		"two":     {"compose.yaml": "services:\n  a: { image: i }\n", "compose.override.yaml": "services:\n  a: " + service},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := mustLoad(t, Request{Dir: folder(t, files)}).Project.Services["a"]
+			if !a.ReadOnly || a.Ulimits["nofile"] == nil || a.Ulimits["nofile"].Single != 4 || a.GetScale() != 4 {
+				t.Errorf("read_only %v, nofile %v, scale %d", a.ReadOnly, a.Ulimits["nofile"], a.GetScale())
+			}
+		})
+	}
+}
