@@ -36,6 +36,9 @@ func (r *resolver) scaling(c *Component) {
 	}
 	fields := []*Field{block, workers, most}
 	if at := slices.IndexFunc(fields, func(f *Field) bool { return f != nil }); at < 0 {
+		if n := wholeNumber(replicas); c.Kind != "container" && c.Kind != "input" && r.tooMany(c, n) {
+			r.errorf(replicas.At, "too-many", partitionsRemedy, "%q can't have %d instances: %d share the messages of a component at the most", c.Name, n, MaxInstances)
+		}
 		return
 	} else if c.Kind == "input" {
 		r.errorf(fields[at].Span, "no-queue", "scale what it sends to", "%q takes no messages from the bus: there is nothing to share among instances of it", c.Name)

@@ -33,7 +33,7 @@ func (t *tool) psCommand() *cli.Command {
 	}
 }
 
-var states = []plan.State{plan.Created, plan.Running, plan.Paused, plan.Restarting, plan.Removing, plan.Exited, plan.Dead}
+var states = []string{string(plan.Created), string(plan.Running), string(plan.Paused), string(plan.Restarting), string(plan.Removing), string(plan.Exited), string(plan.Dead)}
 
 // wantedStates reads --status and --filter; nil where neither is given.
 func wantedStates(c *cli.Context) (map[plan.State]bool, error) {
@@ -47,8 +47,8 @@ func wantedStates(c *cli.Context) (map[plan.State]bool, error) {
 	}
 	var wanted map[plan.State]bool
 	for _, s := range asked {
-		if !slices.Contains(states, plan.State(s)) {
-			return nil, &usageError{fmt.Errorf("there is no status %q", s), fmt.Sprintf("one of %v", states)}
+		if !slices.Contains(states, s) {
+			return nil, &usageError{fmt.Errorf("there is no status %q", s), "it is one of "+strings.Join(states, ", ")}
 		}
 		if wanted == nil {
 			wanted = map[plan.State]bool{}

@@ -82,11 +82,11 @@ func setScales(p *types.Project, scales []string) error {
 		name, number, ok := strings.Cut(s, "=")
 		n, err := strconv.ParseUint(number, 10, 16)
 		if !ok || err != nil {
-			return &usageError{fmt.Errorf("--scale %q", s), "write SERVICE=N, such as --scale worker=3"}
+			return &usageError{fmt.Errorf("%q says of no service how many containers it is to have", s), "write SERVICE=N, such as worker=3"}
 		}
 		svc, ok := p.Services[name]
 		if !ok {
-			return &usageError{fmt.Errorf("--scale: there is no service %q", name), suggestion(name, p.ServiceNames(), "there are: "+strings.Join(p.ServiceNames(), ", "))}
+			return &usageError{fmt.Errorf("there is no service %q to scale", name), suggestion(name, p.ServiceNames(), "there are: "+strings.Join(p.ServiceNames(), ", "))}
 		}
 		if kind := svc.Labels[deploy.LabelKind]; kind != "" && kind != "container" && n > model.MaxInstances {
 			return &usageError{fmt.Errorf("%s can't have %d containers: %d share the messages of a component at the most", name, n, model.MaxInstances),

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 )
@@ -60,14 +61,13 @@ type handlerKey struct{}
 // published with it passes StopAccepting.
 func InHandler(ctx context.Context) bool { return ctx.Value(handlerKey{}) != nil }
 
-// Stack returns the stack of a handler's panic; nothing for other errors. It is
-// for logs.
-func Stack(err error) string {
+// Stack is the stack of a handler's panic for logs; nothing for other errors.
+func Stack(err error) slog.Attr {
 	var p *PanicError
 	if errors.As(err, &p) {
-		return string(p.Stack)
+		return slog.String("stack", string(p.Stack))
 	}
-	return ""
+	return slog.Attr{}
 }
 
 // WithDefaultDeadline gives ctx an end in DefaultPublishWait where it has none.

@@ -203,7 +203,7 @@ func (k *consumer) retry(ctx context.Context, it *item, m bus.Message, cause err
 	past.Deliveries = 0
 	past.Error = cause.Error()
 	past.Due = time.Now().Add(delay)
-	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, "stack", bus.Stack(cause))
+	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, bus.Stack(cause))
 	err := k.settle(ctx, it, "retry message "+m.ID, func(ctx context.Context) error { return k.note(ctx, it, past) })
 	if err != nil {
 		k.unsettled(it, m, err)
@@ -217,7 +217,7 @@ func (k *consumer) retry(ctx context.Context, it *item, m bus.Message, cause err
 // bury puts a message to the dead letters, tells whoever waits for its answer,
 // and deletes it; it is nil where that was done before.
 func (k *consumer) bury(ctx context.Context, it *item, m bus.Message, body []byte, cause error, attempts int, began time.Time) {
-	k.logMessage(m).Error("message failed for good", "attempts", attempts, "error", cause, "stack", bus.Stack(cause))
+	k.logMessage(m).Error("message failed for good", "attempts", attempts, "error", cause, bus.Stack(cause))
 	now := k.bus.now()
 	d := death{Target: k.Component, Error: cause.Error(), Attempts: attempts, First: now, Last: now, Retries: m.RetryCount}
 	id := k.Component + "/" + m.ID

@@ -197,7 +197,7 @@ func (k *consumer) retry(e *entry, cause error) {
 		k.bury(e, errors.Join(cause, err), e.message.RetryCount+1)
 		return
 	}
-	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, "stack", bus.Stack(cause))
+	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, bus.Stack(cause))
 	if m.SessionID != "" {
 		k.mu.Lock()
 		e.part.heads[m.SessionID] = m.ID
@@ -210,7 +210,7 @@ func (k *consumer) retry(e *entry, cause error) {
 
 // bury puts a message to the dead letters, and tells whoever waits for it.
 func (k *consumer) bury(e *entry, cause error, attempts int) {
-	k.logMessage(e.message).Error("message failed for good", "attempts", attempts, "error", cause, "stack", bus.Stack(cause))
+	k.logMessage(e.message).Error("message failed for good", "attempts", attempts, "error", cause, bus.Stack(cause))
 	e.end = op{entry: e, name: "D", outcome: bus.Dead, cause: cause, ended: k.now(), outputs: k.reply(&e.message, cause),
 		args: []any{e.id(), e.message.ID, e.message.SessionID, flag(e.struck), e.body, cause.Error(), attempts, e.past.First}}
 	k.settle(&e.end)
@@ -231,7 +231,7 @@ func (k *consumer) reply(m *bus.Message, cause error) []sealed {
 
 // buryAcked is bury for a message that isn't on its queue any more.
 func (k *consumer) buryAcked(hctx context.Context, e *entry, cause error) {
-	k.logMessage(e.message).Error("message failed for good", "attempts", 1, "error", cause, "stack", bus.Stack(cause))
+	k.logMessage(e.message).Error("message failed for good", "attempts", 1, "error", cause, bus.Stack(cause))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(hctx), lastWords)
 	defer cancel()
 	err := k.bus.retry(ctx, "dead letter", func(ctx context.Context) error {

@@ -34,8 +34,8 @@ func describe(err error) *failure {
 			f.Is = name
 		}
 	}
-	if stack := bus.Stack(err); stack != "" {
-		f.Is, f.Stack = "panic", stack
+	if p := (*bus.PanicError)(nil); errors.As(err, &p) {
+		f.Is, f.Stack = "panic", string(p.Stack)
 	}
 	return f
 }

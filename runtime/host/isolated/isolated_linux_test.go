@@ -298,7 +298,7 @@ func TestErrors(t *testing.T) {
 		},
 		"full": func(err error) bool { return errors.Is(err, bus.ErrFull) },
 		"panic": func(err error) bool {
-			return strings.Contains(bus.Stack(err), "isolated_linux_test.go") && strings.Contains(err.Error(), "oh no")
+			return strings.Contains(bus.Stack(err).Value.String(), "isolated_linux_test.go") && strings.Contains(err.Error(), "oh no")
 		},
 	} {
 		if _, err := w.ask(t, word); err == nil || !ok(err) {
