@@ -10,8 +10,9 @@ import (
 	"woodwork.dev/ww/runtime/plan"
 )
 
-// mostStops is how many containers a down stops at the same time.
-const mostStops = 64
+// leastStops and mostStops are how many containers a down stops at the same time,
+// where there are as many.
+const leastStops, mostStops = 4, 64
 
 // DownRequest is a project to take down.
 type DownRequest struct {
@@ -36,7 +37,7 @@ func Down(ctx context.Context, d Driver, req DownRequest) (plan.Plan, error) {
 		// A stop is mostly waiting for a process, so more of them are under way than
 		// other calls; but containers leave their network faster when not all do so
 		// at once.
-		req.Parallel = min(max(DefaultParallel()/2, len(req.Have.Containers)*2/3), mostStops)
+		req.Parallel = min(max(leastStops, len(req.Have.Containers)*2/3), mostStops)
 	}
 	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Report: req.Report, Grace: req.Grace, Border: req.Border})
 	e.project, e.drain = req.Project, req.Drain
