@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,13 +86,20 @@ func (e *executor) failure(ctx context.Context, s plan.Step, id string, b *broke
 	return err
 }
 
-// lastLife leaves one of several times the same lines, which is what a container
-// writes that ends and is started again.
+// moment matches when a line was written, as most logs have it.
+var moment = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(Z|[+-]\d\d:?\d\d)?`)
+
+// lastLife leaves one of several times the same lines, but for when they were
+// written, which is what a container writes that ends and is started again.
 func lastLife(logs []string) []string {
+	said := make([]string, len(logs))
+	for i, l := range logs {
+		said[i] = moment.ReplaceAllString(l, "")
+	}
 	for n := 1; n <= len(logs)/2; n++ {
 		again := true
 		for i := n; i < len(logs) && again; i++ {
-			again = logs[i] == logs[i-n]
+			again = said[i] == said[i-n]
 		}
 		switch {
 		case again && len(logs) < LogLines:

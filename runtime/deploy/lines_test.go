@@ -64,4 +64,12 @@ func TestLastLife(t *testing.T) {
 	if got := strings.Join(lastLife(cut), " "); got != "b a" {
 		t.Errorf("cut: %q", got)
 	}
+	// When it was said makes no difference; any other number does.
+	timed := []string{`{"time":"2026-01-02T03:04:05.678Z","msg":"no"}`, `{"time":"2026-01-02T03:04:06.1+02:00","msg":"no"}`}
+	if got := lastLife(timed); len(got) != 1 {
+		t.Errorf("timed: %q", got)
+	}
+	if got := lastLife([]string{"part 1", "part 2"}); len(got) != 2 {
+		t.Errorf("numbered: %q", got)
+	}
 }
