@@ -20,6 +20,7 @@ func TestMistakes(t *testing.T) {
 		`a = core exec { image: $I  command: ["x"] }`:                                                         `wrong-value: "image" of "a" can't be a variable`,
 		`a = core exec { image: "i"  source: "none"  command: ["x"] }`:                                        `bad-source: source of a: DIR/none: no such file`,
 		`a = core exec { dockerfile: "none/Dockerfile"  command: ["x"] }`:                                     `bad-source: dockerfile of a: DIR/none/Dockerfile: no such file`,
+		`a = core exec { image: "Bad Image:x"  command: ["x"] }`:                                              `bad-image: "Bad Image:x" can't be the name of an image: invalid reference format: repository name (library/Bad Image) must be lowercase`,
 		`a = core exec { python: "none.py" }`:                                                                 `bad-source: python of a: DIR/none.py: no such file`,
 		`a = core exec { python: "x.py"  source: "src" }`:                                                     `bad-source: there is no x.py in the source of "a"`,
 		`a = core exec { python: "src/m.py"  requirements: "r.txt" }`:                                         `bad-source: requirements of a: DIR/r.txt: no such file`,

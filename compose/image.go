@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 
+	imageref "github.com/distribution/reference"
+
 	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/templates"
 )
@@ -60,6 +62,12 @@ func (g *generator) imageOf(c *model.Component) (image, bool) {
 	}
 	if g.lost(c, true) {
 		return image{}, false
+	}
+	if base != "" {
+		if _, err := imageref.ParseNormalizedNamed(base); err != nil {
+			g.errorf(c.Settings.Field("image").At, "bad-image", "an image is a name such as python:3.12-slim, in lower case", "%q can't be the name of an image: %v", base, err)
+			return image{}, false
+		}
 	}
 	name := c.Name
 	if name == builtinContext {

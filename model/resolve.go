@@ -1,6 +1,7 @@
 package model
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -256,9 +257,17 @@ func (r *resolver) component(c *Component) {
 				r.errorf(f.At, "wrong-type", "write a size such as 256m", "%q has to be a size", f.Key)
 			case f.Key == "cpus" && !fits(f.Value, decimal), f.Key == "pids" && !fits(f.Value, integer):
 				r.errorf(f.At, "wrong-type", "write a number", "%q has to be a number", f.Key)
+			case f.Key == "cpus" && negative(f.Value):
+				r.errorf(f.At, "wrong-value", "write a number such as 0.5; without one there is no limit", "%q can't be less than 0", f.Key)
 			}
 		}
 	}
+}
+
+func negative(v Value) bool {
+	n, ok := v.(json.Number)
+	f, err := n.Float64()
+	return ok && err == nil && f < 0
 }
 
 // checkPort reports two inputs on one port of the host.
