@@ -90,8 +90,8 @@ func (tb *table) atMost(t *testing.T, name string, limit float64, n int, large, 
 		verdict(t, name, r < limit && r > 1/limit))
 }
 
-// latency compares round trips.
-func (tb *table) latency(t *testing.T, name string, ours, bare trips) {
+// latency compares round trips; without a limit it only tells.
+func (tb *table) latency(t *testing.T, name string, limited bool, ours, bare trips) {
 	const n = 400
 	var ratios50, ratios99 []float64
 	var a50s, b50s, a99s, b99s []time.Duration
@@ -107,9 +107,12 @@ func (tb *table) latency(t *testing.T, name string, ours, bare trips) {
 		ratios     []float64
 		limit      float64
 	}{{name + ", p50", a50s, b50s, ratios50, 1.5}, {name + ", p99", a99s, b99s, ratios99, 4}} {
-		r := median(row.ratios)
-		tb.add("%s\t%s to %s\t%.2f\t<= %.1f\t%s", row.name, median(row.ours).Round(time.Microsecond), median(row.bare).Round(time.Microsecond),
-			r, row.limit, verdict(t, row.name, r <= row.limit))
+		r, limit, judged := median(row.ratios), "none", "told"
+		if limited {
+			limit, judged = fmt.Sprintf("<= %.1f", row.limit), verdict(t, row.name, r <= row.limit)
+		}
+		tb.add("%s\t%s to %s\t%.2f\t%s\t%s", row.name, median(row.ours).Round(time.Microsecond), median(row.bare).Round(time.Microsecond),
+			r, limit, judged)
 	}
 }
 
@@ -148,7 +151,10 @@ func TestBenchRedis(t *testing.T) {
 			tb.atLeast(t, name+"to batches", 0.8, ours, fsync.n, batches(server, 1), fsync.n)
 			tb.atLeast(t, name+"to watermill", 6, ours, fsync.n, watermillBus(server), fsync.n/10)
 			tb.atLeast(t, name+"8 to 8, to batches", 0.7, redisBus(server, load{processes: 8}), fsync.n, batches(server, 8), fsync.n)
-			tb.latency(t, name+"request", redisTrips(server), bareTrips(server))
+			// The limits are the default's, which the bus's container has. Without a disk
+			// in between, what is done once in one step on the server shows: a bare trip
+			// can lose a message, and do it twice.
+			tb.latency(t, name+"request", fsync.name == "always", redisTrips(server), bareTrips(server))
 			if fsync.growth {
 				// A thousand consumers who take turns need 0.2 s for their last ones, so
 				// the rounds are long: what gets through is compared, not the end of it.
