@@ -167,7 +167,7 @@ func oneOf(flag, value string, allowed ...string) error {
 			return nil
 		}
 	}
-	return &usageError{fmt.Errorf("--%s can't be %q", flag, value), "it is one of "+strings.Join(allowed, ", ")}
+	return &usageError{fmt.Errorf("--%s can't be %q", flag, value), "it is one of " + strings.Join(allowed, ", ")}
 }
 
 // load loads a project for a command, and shows what is wrong with it.

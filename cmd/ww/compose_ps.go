@@ -48,7 +48,7 @@ func wantedStates(c *cli.Context) (map[plan.State]bool, error) {
 	var wanted map[plan.State]bool
 	for _, s := range asked {
 		if !slices.Contains(states, s) {
-			return nil, &usageError{fmt.Errorf("there is no status %q", s), "it is one of "+strings.Join(states, ", ")}
+			return nil, &usageError{fmt.Errorf("there is no status %q", s), "it is one of " + strings.Join(states, ", ")}
 		}
 		if wanted == nil {
 			wanted = map[plan.State]bool{}

@@ -233,7 +233,7 @@ func fromFlag(c *cli.Context, flag, variable string, allowed []string) (string, 
 		return allowed[0], nil
 	}
 	if err := oneOf(flag, v, allowed...); err != nil {
-		return "", &usageError{fmt.Errorf("%s can't be %q", variable, v), "it is one of "+strings.Join(allowed, ", ")}
+		return "", &usageError{fmt.Errorf("%s can't be %q", variable, v), "it is one of " + strings.Join(allowed, ", ")}
 	}
 	return v, nil
 }
