@@ -155,7 +155,7 @@ func (t *tool) up(c *cli.Context) error {
 	if abort != nil {
 		req.Options.Wait = false // a container that ends is what is waited for
 	}
-	if already := t.runsAlready(c, func(name string) bool { return l.Project.Services[name].Name != "" }); already != nil {
+	if already := t.runsAlready(c, l.Project.Name, func(name string) bool { return l.Project.Services[name].Name != "" }); already != nil {
 		return already
 	}
 	if err := l.Prepare(); err != nil {

@@ -33,14 +33,22 @@ func (t *tool) nearby(ctx context.Context, c *cli.Context) *notice {
 // allNearby are the processes of this folder that run the project, or parts of it.
 func (t *tool) allNearby(ctx context.Context, c *cli.Context) []*notice {
 	if inherited(c, "host") != "" || inherited(c, "context") != "" {
-		return nil
+		return nil // and no file needs to be read
 	}
-	req := t.request(c)
-	name, err := compose.Name(ctx, req)
+	name, err := compose.Name(ctx, t.request(c))
 	if err != nil {
 		return nil // whoever looks for containers says so
 	}
-	found, _ := filepath.Glob(filepath.Join(compose.ProjectDir(req), compose.Folder, runFolder, name+".*.json"))
+	return t.noticesOf(c, name)
+}
+
+// noticesOf are the notices of a project in this folder; none where an engine is
+// named.
+func (t *tool) noticesOf(c *cli.Context, name string) []*notice {
+	if inherited(c, "host") != "" || inherited(c, "context") != "" {
+		return nil
+	}
+	found, _ := filepath.Glob(filepath.Join(compose.ProjectDir(t.request(c)), compose.Folder, runFolder, name+".*.json"))
 	var all []*notice
 	for _, file := range found {
 		if n := readNotice(file); n != nil && n.Project == name {
@@ -73,10 +81,10 @@ func readNotice(file string) *notice {
 	return nil
 }
 
-// runsAlready tells of a process of this folder in which some of those that are to
-// be started run; nil where there is none.
-func (t *tool) runsAlready(c *cli.Context, starts func(name string) bool) *runningError {
-	for _, n := range t.allNearby(c.Context, c) {
+// runsAlready tells of a process of this folder in which some of those of a project
+// that are to be started run; nil where there is none.
+func (t *tool) runsAlready(c *cli.Context, project string, starts func(name string) bool) *runningError {
+	for _, n := range t.noticesOf(c, project) {
 		var twice []string
 		for _, child := range n.Components {
 			if child.Here && starts(child.Name) {

@@ -164,7 +164,7 @@ func (t *tool) upHere(c *cli.Context, s *assembly) error {
 		}
 	}
 	o.OpenBus = way.open
-	if already := t.runsAlready(c, s.isHere); already != nil {
+	if already := t.runsAlready(c, s.Name, s.isHere); already != nil {
 		fmt.Fprintf(t.err, "warning: %v\n", already)
 	}
 	progress := t.progressOf(s.Name, s.phase, c.Bool("quiet"))

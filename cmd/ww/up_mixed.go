@@ -50,7 +50,7 @@ func (t *tool) upMixed(c *cli.Context, s *assembly) error {
 		return err
 	}
 	defer way.stop()
-	if already := t.runsAlready(c, s.isHere); already != nil {
+	if already := t.runsAlready(c, s.Name, s.isHere); already != nil {
 		return already
 	}
 	if m.engine, err = t.engine(c); err != nil {
