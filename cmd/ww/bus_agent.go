@@ -25,6 +25,7 @@ type order struct {
 	Names      []string      `json:"names,omitempty"` // of components or topics: the bus knows which
 	IDs        []string      `json:"ids,omitempty"`   // of dead letters
 	All        bool          `json:"all,omitempty"`   // dead letters, in place of IDs
+	To         string        `json:"to,omitempty"`    // component that dead letters are moved to
 	Limit      int           `json:"limit,omitempty"` // dead letters of each component
 	Session    string        `json:"session,omitempty"`
 	Every      time.Duration `json:"every,omitempty"` // look again and again
@@ -45,6 +46,7 @@ const (
 	opShow     operation = "show"
 	opRequeue  operation = "requeue"
 	opDiscard  operation = "discard"
+	opMove     operation = "move" // dead letters, to another component
 	opDrain    operation = "drain"
 	opPublish  operation = "publish"
 	opTrace    operation = "trace"
@@ -153,7 +155,7 @@ func (a *agent) do(ctx context.Context, o order) error {
 		return a.ask(ctx, o)
 	case opTail:
 		return a.tail(ctx, o)
-	case opList, opShow, opRequeue, opDiscard:
+	case opList, opShow, opRequeue, opDiscard, opMove:
 		return a.deadLetters(ctx, o)
 	case opDrain:
 		return a.drain(ctx, o)

@@ -23,8 +23,20 @@ func (a *agent) deadLetters(ctx context.Context, o order) error {
 		return err
 	}
 	change := a.bus.Requeue
-	if o.Op == opDiscard {
+	switch o.Op {
+	case opDiscard:
 		change = a.bus.Discard
+	case opMove:
+		known, err := a.components(ctx, o)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(known, o.To) {
+			return noComponent(o.To, known)
+		}
+		change = func(ctx context.Context, component string, ids ...string) (int, error) {
+			return a.move(ctx, component, o.To, ids)
+		}
 	}
 	switch {
 	case o.Op == opList:
@@ -56,6 +68,38 @@ func (a *agent) deadLetters(ctx context.Context, o order) error {
 		}
 	}
 	return nil
+}
+
+// move gives dead letters to another component, the oldest first; all of them where
+// no id is given. Each is on its new queue before it goes: where this ends between
+// the two, it is there twice, and moved again with the same id, so that it is handled once.
+func (a *agent) move(ctx context.Context, component, to string, ids []string) (moved int, err error) {
+	stats, err := a.bus.Stats(ctx)
+	if err != nil {
+		return 0, err
+	}
+	letters, err := a.bus.DeadLetters(ctx, component, int(stats[component].Dead)+100)
+	if err != nil {
+		return 0, err
+	}
+	for _, d := range slices.Backward(letters) {
+		if len(ids) > 0 && !slices.Contains(ids, d.ID) {
+			continue
+		}
+		m := d.Message
+		// The id is another one: who has had the message counts the old one as a
+		// duplicate. It is the same for whoever moves this dead letter.
+		m.ID = bus.DeriveID(&bus.Message{ID: component + "/" + d.ID + "/" + m.ID, CreatedAt: m.CreatedAt}, 0, to)
+		m.Target, m.Pattern, m.RetryCount, m.CreatedAt = to, bus.PointToPoint, 0, time.Now().UTC()
+		if err := a.bus.Publish(ctx, m); err != nil {
+			return moved, err
+		}
+		if _, err := a.bus.Discard(ctx, component, d.ID); err != nil {
+			return moved, err
+		}
+		moved++
+	}
+	return moved, nil
 }
 
 // changed tells how many dead letters went, also where not all of them did.

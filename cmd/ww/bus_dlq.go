@@ -38,7 +38,10 @@ func (t *tool) busDeadCommand() *cli.Command {
 			},
 			{
 				Name: "requeue", Usage: "give dead letters back to the components that they were for, as if they were just published", ArgsUsage: "ID…|--all [COMPONENT…]",
-				Flags:  []cli.Flag{all("requeue"), format()},
+				Flags: []cli.Flag{
+					all("requeue"), format(),
+					&cli.StringFlag{Name: "to", Usage: "give them to `COMPONENT`, such as one that has another name now"},
+				},
 				Action: t.dead(t.requeueDead),
 			},
 			{
@@ -54,6 +57,7 @@ func (t *tool) busDeadCommand() *cli.Command {
 type deadRequest struct {
 	names  []string // ids, or components
 	all    bool
+	to     string // another component than they were for
 	yes    bool
 	limit  int
 	asJSON bool
@@ -69,7 +73,7 @@ func (t *tool) dead(f func(context.Context, *remote, deadRequest) error) cli.Act
 		if err := oneOf("format", c.String("format"), plain, "json"); err != nil {
 			return err
 		}
-		q := deadRequest{c.Args().Slice(), c.Bool("all"), c.Bool("yes"), c.Int("limit"), c.String("format") == "json"}
+		q := deadRequest{c.Args().Slice(), c.Bool("all"), c.String("to"), c.Bool("yes"), c.Int("limit"), c.String("format") == "json"}
 		switch {
 		case c.Command.Name == "ls" && q.limit <= 0:
 			return &usageError{fmt.Errorf("--limit can't be %d", q.limit), "it is how many to show of each component"}
@@ -216,6 +220,9 @@ func stamp(at time.Time) string {
 }
 
 func (t *tool) requeueDead(ctx context.Context, r *remote, q deadRequest) error {
+	if q.to != "" {
+		return t.changeDead(ctx, r, opMove, q, "moved")
+	}
 	return t.changeDead(ctx, r, opRequeue, q, "requeued")
 }
 
@@ -251,9 +258,9 @@ func (t *tool) changeDead(ctx context.Context, r *remote, op operation, q deadRe
 	var all []changed
 	var err error
 	if q.all {
-		all, err = t.changeAllDead(ctx, r, order{Op: op, Components: q.names, All: true}, done)
+		all, err = t.changeAllDead(ctx, r, order{Op: op, Components: q.names, All: true, To: q.to}, done)
 	} else {
-		all, err = collect[changed](ctx, r, order{Op: op, IDs: q.names})
+		all, err = collect[changed](ctx, r, order{Op: op, IDs: q.names, To: q.to})
 	}
 	n := 0
 	var rows [][]string

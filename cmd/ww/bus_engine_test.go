@@ -68,6 +68,7 @@ func follow(s *system, until string, do func(), args ...string) (*exec.Cmd, *wat
 // TestTailEnds: messages are shown as they are published, and whichever way
 // the command ends, nothing of it is left in the container.
 func TestTailEnds(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "tail", map[string]string{"main.ww": talking})
 	s.ww("compose", "up", "-d")
 	publish := func() { s.ww("bus", "publish", "greet", "you") }
@@ -110,6 +111,7 @@ func TestTailEnds(t *testing.T) {
 // TestBusGoesAway: what looks at a bus says that it went, and ends or goes on;
 // whatever begins then says the same.
 func TestBusGoesAway(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "away", map[string]string{"main.ww": talking})
 	s.ww("compose", "up", "-d")
 	stats, looks, statsDone := follow(s, "HANDLED/S", nil, "bus", "stats", "--watch")
@@ -162,6 +164,7 @@ func ended(t *testing.T, done <-chan error, code int) {
 // TestDeadLettersByID: ids that one command prints are what others take, and
 // what is printed for scripts is JSON and nothing else.
 func TestDeadLettersByID(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "byid", map[string]string{"main.ww": strings.Replace(talking, ".payload", ".payload.n", 1)})
 	s.ww("compose", "up", "-d")
 	output := func(v any, args ...string) {

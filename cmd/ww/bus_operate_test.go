@@ -132,6 +132,65 @@ func TestRequeue(t *testing.T) {
 	w.match(w.told(), "nothing to do: there are no dead letters\n")
 }
 
+// Dead letters of a component that has another name now are given to that.
+func TestMoveDead(t *testing.T) {
+	w := newWorld(t)
+	w.consume("out", nil, refuse)
+	for i := range 3 {
+		w.publish(text(fmt.Sprintf("m%d", i), "out", "s", fmt.Sprint(i)))
+	}
+	w.drained()
+	got := make(chan bus.Message, 10)
+	w.consume("new", nil, func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+		got <- m
+		return nil, nil
+	})
+	w.fails(w.tool.requeueDead(w.ctx, w.remote, deadRequest{all: true, to: "nwe"}), exitUsage, `no component "nwe"`, `did you mean "new"?`)
+	w.must(w.tool.requeueDead(w.ctx, w.remote, deadRequest{names: []string{w.entries("out")[1].ID}, to: "new"}))
+	w.match(w.printed(), "COMPONENT   MOVED\nout         1\n")
+	if m := <-got; string(m.Payload) != `"1"` || m.ID == "m1" || m.Target != "new" || m.RetryCount != 0 {
+		t.Errorf("%+v comes to it", m)
+	}
+	w.must(w.tool.requeueDead(w.ctx, w.remote, deadRequest{all: true, names: []string{"out"}, to: "new"}))
+	w.match(w.printed(), "COMPONENT   MOVED\nout         2\n")
+	if a, b := <-got, <-got; string(a.Payload) != `"0"` || string(b.Payload) != `"2"` {
+		t.Errorf("%s and %s come to it", a.Payload, b.Payload)
+	}
+	if left := w.entries("out"); len(left) != 0 {
+		t.Errorf("left: %+v", left)
+	}
+}
+
+// A dead letter that was moved and dies again can go back: it isn't taken for the
+// message that the component has had before.
+func TestMoveDeadBack(t *testing.T) {
+	w := newWorld(t)
+	first := true
+	got := make(chan bus.Message, 10)
+	w.consume("out", nil, func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+		if first {
+			first = false
+			return nil, bus.Permanent(fmt.Errorf("no"))
+		}
+		got <- m
+		return nil, nil
+	})
+	w.consume("new", nil, refuse)
+	w.publish(text("m", "out", "s", "x"))
+	w.drained()
+	w.must(w.tool.requeueDead(w.ctx, w.remote, deadRequest{all: true, to: "new"}))
+	w.drained()
+	w.must(w.tool.requeueDead(w.ctx, w.remote, deadRequest{all: true, to: "out"}))
+	select {
+	case m := <-got:
+		if string(m.Payload) != `"x"` || m.SessionID != "s" {
+			t.Errorf("%+v", m)
+		}
+	case <-w.ctx.Done():
+		t.Error("it is lost")
+	}
+}
+
 // What moves all of many tells how far it is, and where it is cancelled how
 // many went.
 func TestRequeueAllTells(t *testing.T) {

@@ -106,10 +106,15 @@ func (t *tool) stats(ctx context.Context, r *remote, components []string, asJSON
 	return t.showLook(l)
 }
 
-// only leaves nothing but what is said of some components, where some are named.
-// known are those that have containers.
+// only leaves nothing but what is said of some components; where none is named, of
+// all but those that are gone and have left nothing. known are those that have
+// containers.
 func (l *look) only(components, known []string) error {
 	if len(components) == 0 {
+		maps.DeleteFunc(l.Components, func(name string, s bus.Stats) bool {
+			gone := len(known) > 0 && !slices.Contains(known, name)
+			return gone && s.Consumers == 0 && s.Depth == 0 && s.Delayed == 0 && s.Dead == 0
+		})
 		return nil
 	}
 	some := map[string]bus.Stats{}
@@ -132,6 +137,9 @@ func (t *tool) watchStats(ctx context.Context, reach func(context.Context) (*rem
 	w := &lookout{tool: t, asJSON: asJSON, screen: isTerminal(t.out) && !asJSON}
 	return watchAgain(ctx, reach, every, func(r *remote) error {
 		return r.watch(ctx, order{Op: opStats, Every: every}, parsed(func(l look) error {
+			if ctx.Err() != nil {
+				return nil // it was on its way as the watching ended
+			}
 			if l.Error != "" {
 				l.Error = r.away(ctx, l.Error).Error()
 			} else if err := l.only(components, r.known); err != nil {

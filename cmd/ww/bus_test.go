@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,6 +193,24 @@ dropped, on topics that nobody subscribes to (a server's component.output is one
 	w.must(json.Unmarshal([]byte(w.printed()), &l))
 	if l.Components["greet"].Handled != 2 || l.Components["out"].Dead != 1 || l.Dropped != 1 || l.Time.IsZero() {
 		t.Errorf("%+v", l)
+	}
+}
+
+// What is gone and has left nothing isn't shown; where nobody knows what has
+// containers, all is.
+func TestLookOnly(t *testing.T) {
+	all := map[string]bus.Stats{"greet": {}, "gone": {Handled: 3}, "left": {Depth: 1}, "dead": {Dead: 1}, "late": {Delayed: 1}, "there": {Consumers: 1}}
+	for _, c := range []struct {
+		known []string
+		want  string
+	}{{[]string{"greet"}, "dead greet late left there"}, {nil, "dead gone greet late left there"}} {
+		l := look{Components: maps.Clone(all)}
+		if err := l.only(nil, c.known); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(slices.Sorted(maps.Keys(l.Components)), " "); got != c.want {
+			t.Errorf("%v: %s", c.known, got)
+		}
 	}
 }
 

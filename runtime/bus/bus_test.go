@@ -1,10 +1,12 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -221,5 +223,20 @@ func TestCallMarksItsContext(t *testing.T) {
 	}
 	if bus.InHandler(t.Context()) {
 		t.Error("all are marked")
+	}
+}
+
+// What a log says of a message stands by itself in a record, with its trace.
+func TestIdentity(t *testing.T) {
+	var b bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&b, nil))
+	m := bus.Message{ID: "m", SessionID: "s", TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+	log.With(m.Identity()).Info("x")
+	m.TraceParent = "none"
+	log.Info("x", m.Identity(), "a", 1)
+	for _, want := range []string{"message_id=m session_id=s trace_id=4bf92f3577b34da6a3ce929d0e0e4736\n", "message_id=m session_id=s a=1\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q isn't in\n%s", want, b.String())
+		}
 	}
 }

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"encoding/json"
+	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -81,6 +83,16 @@ const (
 // LastAttempt reports whether m goes to the dead letters if it fails now.
 func (m *Message) LastAttempt() bool {
 	return m.Mode == AtMostOnce || m.RetryCount >= m.MaxRetries
+}
+
+// Identity is what a log says of m: its id, its session, and its trace where it
+// has one.
+func (m *Message) Identity() slog.Attr {
+	attrs := []slog.Attr{slog.String("message_id", m.ID), slog.String("session_id", m.SessionID)}
+	if parts := strings.Split(m.TraceParent, "-"); len(parts) > 2 {
+		attrs = append(attrs, slog.String("trace_id", parts[1]))
+	}
+	return slog.Attr{Value: slog.GroupValue(attrs...)} // without a name they stand by themselves
 }
 
 // TTL is how long m may wait to be handled; 0 for ever.

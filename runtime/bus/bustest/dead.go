@@ -22,6 +22,7 @@ var deadTests = map[string]func(*fixture){
 	"ErrorReplies":      errorReplies,
 	"ErrorReplyOnce":    errorReplyOnce,
 	"NobodyConsumes":    nobodyConsumes,
+	"NobodyConsumesTTL": nobodyConsumesTTL,
 }
 
 // mended consumes component a with a handler that fails until it is told not
@@ -273,6 +274,32 @@ func nobodyConsumes(f *fixture) {
 	}
 	f.drained()
 	nothing(f, got, "expired message")
+}
+
+// What a component has said of the time that its messages may wait holds when
+// it is gone as well.
+func nobodyConsumesTTL(f *fixture) {
+	f.sink(f.Other, "other")
+	idle := func(context.Context, bus.Message) ([]bus.Message, error) { return nil, nil }
+	f.consume(f.Other, bus.Consumer{Component: "brief", TTL: time.Second, Handler: idle})()
+	f.consume(f.Other, bus.Consumer{Component: "patient", TTL: -1, Handler: idle})()
+	patient := to("patient", 2)
+	patient.TTLSeconds = 1
+	f.publish(f.Bus, to("brief", 1), patient)
+	if d := f.dead("brief"); number(f, d.Message) != 1 || !strings.Contains(d.Error, "ttl is 1s") {
+		f.Errorf("%+v", d)
+	}
+	if got := f.letters("patient"); len(got) != 0 {
+		f.Errorf("what may wait for ever is dead: %+v", got)
+	}
+	got := make(chan bus.Message, 1)
+	f.consume(f.Other, bus.Consumer{Component: "patient", TTL: -1, Handler: func(_ context.Context, m bus.Message) ([]bus.Message, error) {
+		got <- m
+		return nil, nil
+	}})
+	if m := receive(f, got, "what may wait for ever"); number(f, m) != 2 {
+		f.Errorf("got %+v", m)
+	}
 }
 
 // What dies again while all are requeued isn't requeued again.

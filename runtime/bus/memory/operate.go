@@ -78,8 +78,7 @@ func (b *Bus) bury(q *queue, it *item, d *delivery, now time.Time, cause error) 
 
 func (b *Bus) logDead(all []burial) {
 	for _, d := range all {
-		b.opts.Log.Error("message failed for good", "component", d.letter.Target, "message_id", d.letter.Message.ID,
-			"session_id", d.letter.Message.SessionID, "attempts", d.letter.Attempts, "error", d.cause, bus.Stack(d.cause))
+		b.opts.Log.Error("message failed for good", "component", d.letter.Target, d.letter.Message.Identity(), "attempts", d.letter.Attempts, "error", d.cause, bus.Stack(d.cause))
 	}
 }
 

@@ -237,8 +237,7 @@ func (b *Bus) awaitRoom(ctx context.Context, component string, s setting) (bool,
 // divert is what becomes of a message that has no room: a dead letter, and the
 // answer to whoever waits for one.
 func (b *Bus) divert(r record, why error) []record {
-	b.opts.Log.Error("message failed for good", "component", r.component, "message_id", r.message.ID,
-		"session_id", r.message.SessionID, "attempts", 0, "error", why)
+	b.opts.Log.Error("message failed for good", "component", r.component, r.message.Identity(), "attempts", 0, "error", why)
 	out := []record{b.toDead(r.id, r.body, death{Target: r.component, Error: why.Error(), First: b.now(), Last: b.now()})}
 	if reply, ok := bus.ErrorReply(r.message, r.component, why); ok {
 		if body, err := bus.Encode(&reply); err == nil { // it is made of valid parts

@@ -257,5 +257,5 @@ func (k *consumer) bury(ctx context.Context, it *item, m bus.Message, body []byt
 }
 
 func (k *consumer) logMessage(m bus.Message) *slog.Logger {
-	return k.log.With("message_id", m.ID, "session_id", m.SessionID)
+	return k.log.With(m.Identity())
 }

@@ -121,7 +121,7 @@ func (k *consumer) subscribe(ctx context.Context) error {
 }
 
 func (k *consumer) enter(ctx context.Context) error {
-	s, err := json.Marshal(subscription{Topics: k.Topics, Limit: k.QueueLimit, Overflow: k.Overflow})
+	s, err := json.Marshal(subscription{Topics: k.Topics, Limit: k.QueueLimit, Overflow: k.Overflow, TTL: k.TTL})
 	if err != nil {
 		return err
 	}

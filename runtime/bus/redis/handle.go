@@ -244,7 +244,7 @@ func (k *consumer) buryAcked(hctx context.Context, e *entry, cause error) {
 }
 
 func (k *consumer) logMessage(m bus.Message) *slog.Logger {
-	return k.log.With("message_id", m.ID, "session_id", m.SessionID)
+	return k.log.With(m.Identity())
 }
 
 // errFull is what a message beyond a limit goes to the dead letters with.

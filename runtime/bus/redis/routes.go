@@ -17,6 +17,9 @@ type subscription struct {
 	Topics   []string     `json:"topics,omitempty"`
 	Limit    int          `json:"limit,omitempty"`
 	Overflow bus.Overflow `json:"overflow,omitempty"`
+	// TTL is what the component says of its messages, for as long as nobody is
+	// there who does.
+	TTL time.Duration `json:"ttl,omitempty"`
 }
 
 // routes is what publishers know of subscriptions, at one version of them. A

@@ -29,19 +29,23 @@ func (k *consumer) sweepOnce(ctx context.Context) error {
 	const limit = 500
 	every := k.bus.opts.Lease.Milliseconds() * 3 / 4
 	rows, err := k.bus.run(ctx, k.bus.scripts.orphans, k.Instance, every, limit).Slice()
-	if err != nil || len(rows) == 0 {
+	if err != nil || len(rows) < 2 {
+		return err
+	}
+	known, err := k.bus.loadRoutes(ctx)
+	if err != nil {
 		return err
 	}
 	now := millis(rows[0])
 	for _, r := range rows[1:] {
-		if err := k.expire(ctx, r, now); err != nil {
+		if err := k.expire(ctx, r, now, known.subs); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (k *consumer) expire(ctx context.Context, row any, now int64) error {
+func (k *consumer) expire(ctx context.Context, row any, now int64, subs map[string]subscription) error {
 	r, ok := row.([]any)
 	if !ok || len(r) != 4 {
 		return fmt.Errorf("orphans: unexpected row %v", row)
@@ -54,6 +58,7 @@ func (k *consumer) expire(ctx context.Context, row any, now int64) error {
 	m := &e.message
 	cause := e.unreadable
 	if cause == nil {
+		(&bus.Consumer{TTL: subs[component].TTL}).Refine(m)
 		cause = m.Expired(time.Duration(now-e.past.Queued) * time.Millisecond)
 		if cause == nil {
 			return nil
@@ -64,7 +69,7 @@ func (k *consumer) expire(ctx context.Context, row any, now int64) error {
 	n, err := k.bus.run(ctx, k.bus.scripts.expire, component, number, id, e.body, cause.Error(), m.RetryCount,
 		inbox, reply, m.ID, m.SessionID).Int()
 	if err == nil && n == 1 {
-		k.bus.opts.Log.Error("message failed for good", "component", component, "message_id", m.ID, "session_id", m.SessionID, "error", cause)
+		k.bus.opts.Log.Error("message failed for good", "component", component, m.Identity(), "error", cause)
 	}
 	return err
 }
