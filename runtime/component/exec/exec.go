@@ -66,9 +66,10 @@ import (
 )
 
 const (
-	maxOutput = 16 << 20        // bytes of one result
-	tailLines = 10              // of standard error in an error
-	linger    = 2 * time.Second // for a program that was told to end
+	maxOutput = 16 << 20               // bytes of one result
+	tailLines = 10                     // of standard error in an error
+	linger    = 2 * time.Second        // for a program that was told to end
+	leftovers = 500 * time.Millisecond // for the output of one that has ended and left something behind
 )
 
 type settings struct {
@@ -136,7 +137,7 @@ func (p program) check() error {
 func (p program) command(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.args[0], p.args[1:]...)
 	cmd.Dir, cmd.Env = p.dir, slices.Clone(p.env)
-	cmd.WaitDelay = linger
+	cmd.WaitDelay = leftovers
 	return cmd
 }
 

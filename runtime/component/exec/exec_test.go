@@ -59,6 +59,11 @@ func linesProgram() {
 			fmt.Printf(`{"id":%q,"error":"try later"}`+"\n", r.ID)
 		case "refuse":
 			fmt.Printf(`{"id":%q,"error":"never","permanent":true}`+"\n", r.ID)
+		case "neither":
+			fmt.Printf(`{"id":%q}`+"\n", r.ID)
+		case "no line break":
+			fmt.Printf(`{"id":%q,"payload":"the end"}`, r.ID)
+			os.Exit(0)
 		case "nothing":
 			fmt.Printf(`{"id":%q,"payload":null}`+"\n", r.ID)
 		case "noise":
@@ -238,6 +243,9 @@ func TestLines(t *testing.T) {
 		{`"stream"`, `"ab"`, "", false},
 		{`"nothing"`, ``, "", false},
 		{`"noise"`, `"ok"`, "", false},
+		{`"neither"`, ``, "neither payload, chunk nor error", false},
+		{`"no line break"`, `"the end"`, "", false},
+		{`"after that"`, `"after that"`, "", false},
 		{`"fail"`, ``, "try later", false},
 		{`"refuse"`, ``, "never", true},
 		{`"last words"`, `"bye"`, "", false},
@@ -296,6 +304,20 @@ func TestLinesTimeout(t *testing.T) {
 	}
 	if got, err := in.Handle(t.Context(), message(`"alive"`), &componenttest.Out{}); err != nil || string(got) != `"alive"` {
 		t.Errorf("after it was killed: %s, %v", got, err)
+	}
+}
+
+// TestLinesPause: the pause before a program is started again is none of the time
+// that an answer has.
+func TestLinesPause(t *testing.T) {
+	in, _ := lines(t, "1s")
+	for range 5 { // 100 ms to 1.6 s
+		if _, err := in.Handle(t.Context(), message(`"die"`), &componenttest.Out{}); err == nil || strings.Contains(err.Error(), "within") {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if got, err := in.Handle(t.Context(), message(`"alive"`), &componenttest.Out{}); err != nil || string(got) != `"alive"` {
+		t.Errorf("after a pause of more than a second: %s, %v", got, err)
 	}
 }
 

@@ -118,8 +118,9 @@ func (w *worker) once(ctx context.Context) error {
 	p := &run{kill: kill, ended: make(chan struct{}), stdin: stdin, calls: map[string]*call{}, log: w.log}
 	// Writers, and not StdoutPipe: Wait reaps the process as soon as it ends and
 	// returns when all that it wrote has been read.
-	cmd.Stdout = killer{&splitter{max: maxOutput, whole: true, line: p.receive}, kill}
-	cmd.Stderr = &splitter{max: 1 << 16, line: func(b []byte) { w.log.Info("program", "stderr", string(b)) }}
+	answers := &splitter{max: maxOutput, whole: true, line: p.receive}
+	diagnostics := &splitter{max: 1 << 16, line: func(b []byte) { w.log.Info("program", "stderr", string(b)) }}
+	cmd.Stdout, cmd.Stderr = killer{answers, kill}, diagnostics
 	running, err := w.program.group.Start(cmd)
 	if err != nil {
 		return err
@@ -135,6 +136,8 @@ func (w *worker) once(ctx context.Context) error {
 	})
 	defer stop()
 	p.why = running.Wait()
+	answers.end()
+	diagnostics.end()
 	w.current.Set(nil)
 	close(p.ended)
 	return p.why
@@ -147,12 +150,12 @@ func (w *worker) close() error {
 }
 
 func (w *worker) handle(ctx context.Context, m bus.Message, out component.Out) (json.RawMessage, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("%s gave no answer within %s", w.program.args[0], w.timeout))
-	defer cancel()
-	p, err := w.current.Wait(ctx, w.done)
+	p, err := w.running(ctx)
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("%s gave no answer within %s", w.program.args[0], w.timeout))
+	defer cancel()
 	id, c := p.enter()
 	defer p.leave(id, c)
 	// A program that takes nothing and gives nothing is stuck: it is killed, and
@@ -170,6 +173,8 @@ func (w *worker) handle(ctx context.Context, m bus.Message, out component.Out) (
 			return nil, r.err()
 		case r.Chunk == nil && string(r.Payload) == "null":
 			return nil, nil
+		case r.Chunk == nil && r.Payload == nil:
+			return nil, fmt.Errorf("%s answers with neither payload, chunk nor error", w.program.args[0])
 		case r.Chunk == nil:
 			return r.Payload, nil
 		}
@@ -177,6 +182,14 @@ func (w *worker) handle(ctx context.Context, m bus.Message, out component.Out) (
 			return nil, err
 		}
 	}
+}
+
+// running gives the program as it runs. A pause before it is started again is none
+// of the time that an answer has.
+func (w *worker) running(ctx context.Context) (*run, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lastPause+w.timeout, fmt.Errorf("%s didn't run within %s", w.program.args[0], lastPause+w.timeout))
+	defer cancel()
+	return w.current.Wait(ctx, w.done)
 }
 
 // next returns the next answer; what came before the end counts.

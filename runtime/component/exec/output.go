@@ -75,11 +75,16 @@ func (s *splitter) Write(p []byte) (int, error) {
 			return 0, fmt.Errorf("a line is larger than %d bytes", s.max)
 		}
 		if part[len(part)-1] == '\n' || len(s.rest) > s.max {
-			if line := bytes.TrimSpace(s.rest); len(line) > 0 {
-				s.line(line)
-			}
-			s.rest = s.rest[:0]
+			s.end()
 		}
 	}
 	return len(p), nil
+}
+
+// end hands out what the last line has so far.
+func (s *splitter) end() {
+	if line := bytes.TrimSpace(s.rest); len(line) > 0 {
+		s.line(line)
+	}
+	s.rest = s.rest[:0]
 }
