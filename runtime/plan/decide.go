@@ -19,10 +19,11 @@ type slot struct {
 	cause     string       // why it is replaced or created; empty: it stays
 	restart   string       // why it is stopped and started again
 	gone      bool         // it goes, and nothing takes its place
+	left      bool         // it is what an interrupted update has left beside another one
 	how       how          // it is replaced
 
 	stop, remove, create, start, ready, completed, rename *node
-	cleared                                               []*node // leftovers that are gone
+	cleared                                               []*slot // leftovers, once it is planned how they go
 	stopsAfter                                            []*node // what should be there before it stops, if that can be
 }
 

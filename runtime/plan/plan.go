@@ -47,6 +47,9 @@ type Step struct {
 	// isn't there yet; Target is it otherwise.
 	AwaitStep int
 
+	// Components are those whose messages a drain waits for; all if there are none.
+	Components []string
+
 	// Replaces is the container whose place the one that is created takes, and
 	// Inherit has the anonymous volumes that it takes over from it.
 	Replaces string

@@ -98,7 +98,7 @@ func (e *engine) do(p *types.Project, hashes map[string]string, s Step) error {
 		c := Container{
 			ID: idOf(e.next), Name: s.Name, Service: s.Service, Number: s.Number, State: Created,
 			Image: svc.Image, ImageID: e.Images[svc.Image], ConfigHash: hashes[s.Service], Networks: []string{e.Networks[0].Name},
-			Created: time.Unix(int64(e.next), 0),
+			Created: time.Unix(int64(e.next), 0), Labels: svc.Labels,
 		}
 		for _, port := range svc.Ports {
 			var n uint16
@@ -625,6 +625,24 @@ func TestGoldens(t *testing.T) {
 				container(e, "a").Labels = map[string]string{labelComponent: "a", labelPhase: "components"}
 				container(e, "b").Labels = map[string]string{labelComponent: "b", labelPhase: phaseIngress}
 			}), DownOptions{Drain: true})
+		},
+		// Who sends to what goes, and what serves in its place, is there before it
+		// stops; not what needs its port.
+		"orphans-drain": func() Plan {
+			old := project("bus:", "slow: bus+", "sender: bus+", "door: bus+", "port: bus+")
+			for name, s := range old.Services {
+				s.Labels = types.Labels{labelComponent: name}
+				if name == "door" {
+					s.Labels[labelPhase] = phaseIngress
+				}
+				old.Services[name] = s
+			}
+			p := project("bus:", "new: bus+", "sender: bus+", "other: bus+")
+			p = replaced(p, "sender", nil)
+			p = replaced(p, "other", func(s *types.ServiceConfig) { s.Ports = []types.ServicePortConfig{{Target: 80, Published: "80"}} })
+			return planUp(t, p, running(old, func(e *engine) {
+				container(e, "port").Ports = []Port{{Host: 80, Target: 80, Protocol: "tcp"}}
+			}), Options{Wait: true, RemoveOrphans: true})
 		},
 		"orphans": func() Plan { return planUp(t, project("bus:"), running(base, nil), Options{RemoveOrphans: true}) },
 		"down":    func() Plan { return Down(running(base, nil), DownOptions{Volumes: true, Images: []string{"a:1"}}) },

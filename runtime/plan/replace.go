@@ -78,16 +78,16 @@ func (u *up) leftovers(sl *slot) {
 		if sl.cause == "" {
 			step.Cause += ": " + sl.old.Name + " is there in its place"
 		}
-		var stop *node
+		left := &slot{service: c.Service, number: c.Number, old: c, left: true}
 		if c.running() {
 			step.Op = Stop
-			stop = u.graph.add(step, sl.done())
+			left.stop = u.graph.add(step, sl.done())
 		}
 		step.Op = Remove
-		remove := u.graph.add(step, stop, sl.done())
-		sl.cleared = append(sl.cleared, remove)
-		u.frees(c, remove)
-		sl.rename.afterIf(remove)
+		left.remove = u.graph.add(step, left.stop, sl.done())
+		sl.cleared = append(sl.cleared, left)
+		u.frees(c, left.remove)
+		sl.rename.afterIf(left.remove)
 	}
 }
 

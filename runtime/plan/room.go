@@ -107,8 +107,11 @@ func (u *up) makeRoom() error {
 		all = append(all, u.slots[name]...)
 	}
 	for _, sl := range all {
-		for i, remove := range sl.cleared {
-			names[sl.leftovers[i].Name] = holder{sl, sl.leftovers[i], remove}
+		for _, left := range sl.cleared {
+			names[left.old.Name] = holder{sl, left.old, left.remove}
+			for _, what := range left.old.holds() {
+				held[what] = append(held[what], left)
+			}
 		}
 		if sl.old == nil || sl.remove == nil {
 			continue
@@ -134,7 +137,7 @@ func (u *up) makeRoom() error {
 			}
 			for _, what := range claims {
 				for _, o := range held[what] {
-					if o.service != name {
+					if waits := o.left && o.stop.waitsFor(sl.start, u.nextMark()); o.service != name && !waits {
 						u.stopsFor(o, s, sl)
 					}
 				}

@@ -29,6 +29,10 @@ func moveNames(rnd *rand.Rand, p *types.Project, e *engine, round int) {
 			s.Image = fmt.Sprint("other:", round, rnd.IntN(2))
 			e.Images[s.Image] = "id-" + s.Image
 		}
+		s.Labels = nil
+		if rnd.IntN(2) == 0 {
+			s.Labels = types.Labels{labelComponent: name}
+		}
 		s.ContainerName = ""
 		if i < len(pool) {
 			s.ContainerName = pool[i]
@@ -121,6 +125,64 @@ func TestNamesMoveLast(t *testing.T) {
 		t.Errorf("only %d names moved", moved)
 	}
 }
+
+// TestOrphansDrain: a component that the file has no more stops once what waits
+// for it was waited for, and that comes as late as it can.
+func TestOrphansDrain(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(25, 26))
+	all := Options{Wait: true, RemoveOrphans: true}
+	drained := 0
+	for round := range 1000 {
+		p := single(rnd)
+		e := newEngine(p)
+		moveNames(rnd, p, e, -1)
+		e.run(t, rnd, p, hashesOf(p), planUp(t, p, e.Observed, all), 1<<20)
+		moveNames(rnd, p, e, round)
+		update := planUp(t, p, e.Observed, all)
+		drains := map[int]Step{}
+		for _, s := range update.Steps {
+			if s.Op == Drain {
+				drains[s.ID] = s
+			}
+		}
+		behind := map[int]map[int]bool{} // drain → what waits for it
+		for _, s := range update.Steps {
+			for _, need := range s.Needs {
+				for id := range drains {
+					if need == id || behind[id][need] {
+						if behind[id] == nil {
+							behind[id] = map[int]bool{}
+						}
+						behind[id][s.ID] = true
+					}
+				}
+			}
+			i := slices.IndexFunc(e.Containers, func(c Container) bool { return c.ID == s.Target })
+			if _, stays := p.Services[s.Service]; s.Op != Stop || stays || !e.Containers[i].component() {
+				continue
+			}
+			drained++
+			if !slices.ContainsFunc(s.Needs, func(n int) bool {
+				return slices.Contains(drains[n].Components, e.Containers[i].Labels[labelComponent])
+			}) {
+				t.Fatalf("step %d doesn't wait for what is left to do:\n%s", s.ID, update)
+			}
+		}
+		for _, s := range update.Steps {
+			for id, drain := range drains {
+				if moves(s) && !behind[id][s.ID] && !slices.Contains(drain.Needs, s.ID) {
+					t.Fatalf("step %d doesn't wait for step %d, which changes who sends:\n%s", id, s.ID, update)
+				}
+			}
+		}
+	}
+	if drained < 300 {
+		t.Errorf("only %d drained", drained)
+	}
+}
+
+// moves tells whether a step changes who sends.
+func moves(s Step) bool { return s.Op == Start || s.Op == Ready || s.Op == Stop }
 
 // TestNameTaken: a name that stays with somebody else is no way to begin.
 func TestNameTaken(t *testing.T) {

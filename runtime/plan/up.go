@@ -97,6 +97,7 @@ func Up(want Wanted, have Observed, opts Options) (Plan, error) {
 	}
 	u.stopOrder()
 	u.noReturn()
+	u.drainOrphans()
 	var err error
 	u.plan.Steps, err = u.graph.steps()
 	return u.plan, err
@@ -236,7 +237,9 @@ func (u *up) create(s types.ServiceConfig, sl *slot, step Step, needs ...*node) 
 	}
 	n := u.graph.add(step, needs...)
 	n.after(u.images[ImageOf(u.want, s)])
-	n.after(sl.cleared...)
+	for _, left := range sl.cleared {
+		n.after(left.remove)
+	}
 	for key := range s.Networks {
 		n.after(u.networks[key])
 	}
