@@ -46,7 +46,7 @@ func (l *Loaded) explain(ctx context.Context, err error) syntax.Diagnostics {
 	m.partial = err == nil
 	m.read()
 	for _, s := range m.sources {
-		if s.value == nil || generated(s) {
+		if s.value == nil {
 			continue
 		}
 		m.schema(s)
@@ -63,8 +63,8 @@ func (l *Loaded) explain(ctx context.Context, err error) syntax.Diagnostics {
 }
 
 func (m *mistakes) add(s *source, code string, steps []string, key bool, remedy, format string, args ...any) {
-	at, _ := s.at(steps, key)
-	own, _ := s.at(steps[:min(2, len(steps))], true)
+	at, _ := m.at(s, steps, key)
+	own, _ := m.at(s, steps[:min(2, len(steps))], true)
 	m.found = append(m.found, mistake{
 		Diagnostic: syntax.Diagnostic{Severity: syntax.Error, Code: code, Span: at, Message: fmt.Sprintf(format, args...), Remedy: remedy},
 		borrowed:   own.Start.Offset > at.Start.Offset,
@@ -73,6 +73,15 @@ func (m *mistakes) add(s *source, code string, steps []string, key bool, remedy,
 	for n := range steps {
 		m.wrong[m.key(s, steps[:n+1])] = true
 	}
+}
+
+// at is where a path of a file is written. What is generated is as it should be,
+// but for what the .ww file itself says of a container: its place is there.
+func (m *mistakes) at(s *source, steps []string, key bool) (syntax.Span, bool) {
+	if generated(s) {
+		return m.l.declared(steps, key)
+	}
+	return s.at(steps, key)
 }
 
 // key is what a path is noted under in wrong.
@@ -329,10 +338,7 @@ func (m *mistakes) placed(err error) syntax.Diagnostics {
 		steps = []string{"services", match[1], "depends_on"}
 	}
 	for _, s := range slices.Backward(m.sources) {
-		if generated(s) {
-			continue
-		}
-		if at, ok := s.at(steps, true); ok && len(steps) > 1 {
+		if at, ok := m.at(s, steps, true); ok && len(steps) > 1 {
 			return syntax.Diagnostics{{Severity: syntax.Error, Code: "invalid", Span: at, Message: text}}
 		}
 	}

@@ -46,6 +46,7 @@ func (m *mistakes) parse(f types.ConfigFile, dir string, env types.Mapping, base
 	s.file, s.dir, s.env, s.bases = f.Filename, dir, env, bases
 	m.sources = append(m.sources, s)
 	if generated(s) {
+		m.interpolate(s)
 		return s
 	}
 	m.l.Sources[name] = f.Content

@@ -38,9 +38,6 @@ func (m *mistakes) references() {
 		}
 	}
 	for _, s := range m.sources {
-		if generated(s) {
-			continue
-		}
 		services := mapping(s.value, "services")
 		for _, name := range slices.Sorted(maps.Keys(services)) {
 			svc, ok := services[name].(map[string]any)
@@ -77,6 +74,8 @@ func (m *mistakes) undeclared(s *source, service string, r reference, known []st
 	switch near := syntax.Suggest(r.name, slices.Sorted(slices.Values(known))); {
 	case near != "":
 		remedy = fmt.Sprintf("did you mean %q?", near)
+	case r.to != "services" && generated(s):
+		remedy = fmt.Sprintf("declare it under the top-level `%s` of a compose file beside it: `-f main.ww -f more.yaml`", r.to)
 	case r.to != "services":
 		remedy = fmt.Sprintf("declare it: add `%s:` to the top-level `%s`", r.name, r.to)
 	default:

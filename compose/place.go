@@ -60,7 +60,11 @@ func (l *Loaded) First() string {
 // is found more than some steps deep.
 func (p *Places) in(s *source, key string, enough int) (best syntax.Span, depth int) {
 	if generated(s) {
-		return p.declared(key)
+		best, depth = p.m.l.written(strings.Split(key, "."), true)
+		if depth <= 2 {
+			depth = 0
+		}
+		return best, depth
 	}
 	if s.bases != nil {
 		return best, 0
@@ -89,23 +93,33 @@ func (p *Places) in(s *source, key string, enough int) (best syntax.Span, depth 
 	return best, depth
 }
 
-// declared looks for a key of a service in the words that its component in a .ww
-// file has for its container.
-func (p *Places) declared(key string) (syntax.Span, int) {
-	if p.m.l.Model == nil {
-		return syntax.Span{}, 0
+// declared gives the place of a part of a service in the words that its component
+// in a .ww file has for its container; of the nearest thing around what isn't
+// written there, which is the component at the least. A key has the place of its
+// name, and a value its own where key isn't set. That the words don't have it is
+// told by false.
+func (l *Loaded) declared(steps []string, key bool) (syntax.Span, bool) {
+	at, depth := l.written(steps, key)
+	return at, depth > 2
+}
+
+// written is declared with the number of steps that are written.
+func (l *Loaded) written(steps []string, key bool) (at syntax.Span, depth int) {
+	if l.Model == nil || len(steps) < 2 || steps[0] != "services" {
+		return syntax.Span{File: l.First()}, 0
 	}
-	for _, c := range p.m.l.Model.Components {
-		rest, ok := strings.CutPrefix(key, "services."+c.Name+".")
-		if !ok || c.Override == nil {
+	for _, c := range l.Model.Components {
+		if c.Name != steps[1] {
 			continue
 		}
-		var at syntax.Span
-		depth := 2
+		at, depth = c.Span, 1
+		if c.Override != nil {
+			at, depth = c.Override.Span, 2
+		}
 		var v model.Value = c.Override
-		for step := range strings.SplitSeq(rest, ".") {
+		for i, step := range steps[2:] {
 			m, ok := v.(*model.Map)
-			if !ok {
+			if !ok || m == nil {
 				break
 			}
 			f := m.Field(step)
@@ -113,10 +127,20 @@ func (p *Places) declared(key string) (syntax.Span, int) {
 				break
 			}
 			at, v, depth = f.Span, f.Value, depth+1
+			switch rest := steps[i+3:]; {
+			case len(rest) == 0:
+				if _, inner := f.Value.(*model.Map); !key && !inner {
+					at = f.At
+				}
+			case f.Items != nil:
+				if n, err := strconv.Atoi(rest[0]); err == nil && n >= 0 && n < len(f.Items) {
+					return f.Items[n], depth + 1
+				}
+			}
 		}
 		return at, depth
 	}
-	return syntax.Span{}, 0
+	return syntax.Span{File: l.First()}, 0
 }
 
 // follow goes down a path as far as it is there: it returns the key, or the item,

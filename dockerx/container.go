@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/versions"
@@ -130,6 +131,18 @@ func containerConfig(p *types.Project, spec deploy.ContainerSpec, api string) (*
 	if err != nil {
 		return nil, err
 	}
+	grace := (*time.Duration)(s.StopGracePeriod)
+	switch {
+	case s.StopSignal != "" && !IsSignal(s.StopSignal):
+		return nil, invalid(s.Name, "stop_signal", "%q is no signal: write a name such as SIGTERM, or a number", s.StopSignal)
+	case grace != nil && *grace < 0:
+		return nil, invalid(s.Name, "stop_grace_period", "%s is less than nothing", *grace)
+	}
+	if image := imageName(p.Name, s); image != "" {
+		if _, err := reference.ParseAnyReference(image); err != nil {
+			return nil, invalid(s.Name, "image", "%q is no image's name: %w", image, err)
+		}
+	}
 	cfg := &container.Config{
 		Hostname:        s.Hostname,
 		Domainname:      s.DomainName,
@@ -148,7 +161,7 @@ func containerConfig(p *types.Project, spec deploy.ContainerSpec, api string) (*
 		NetworkDisabled: s.NetworkMode == "disabled",
 		Labels:          merged(s.Labels, s.CustomLabels, spec.Labels),
 		StopSignal:      s.StopSignal,
-		StopTimeout:     wholeSeconds((*time.Duration)(s.StopGracePeriod)),
+		StopTimeout:     wholeSeconds(grace),
 		Env:             environment(s.Environment),
 		Healthcheck:     healthcheck(s.HealthCheck, api),
 	}

@@ -14,6 +14,12 @@ var signals = strings.Fields("HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV 
 
 const sigKill = 9
 
+// IsSignal reports whether an engine takes a text as a signal.
+func IsSignal(s string) bool {
+	n := signalNumber(s)
+	return n > 0 && n <= 64
+}
+
 // signalNumber reads a signal as engines take and tell it: "15", "TERM",
 // "SIGTERM", "SIGRTMIN+3"; 0 for none.
 func signalNumber(s string) int {

@@ -40,6 +40,8 @@ func (r *resolver) deployment(d *Deployment) {
 		for _, e := range v.Fields {
 			r.container(d, e)
 		}
+	default:
+		r.errorf(f.At, "bad-component", "list names, as in `components: [a, b]`", "the components of %q are no list of names", d.Name)
 	}
 }
 

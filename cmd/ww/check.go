@@ -84,21 +84,111 @@ func haveCompose(files []string) bool {
 }
 
 // checkSystem finds the mistakes of .ww files.
-func (t *tool) checkSystem(_ context.Context, files []string, strict bool) (syntax.Diagnostics, map[string][]byte, error) {
+func (t *tool) checkSystem(ctx context.Context, files []string, strict bool) (syntax.Diagnostics, map[string][]byte, error) {
 	parsed, sources, diags, err := t.parse(files)
 	if err != nil {
 		return nil, nil, err
 	}
 	m, more := model.Resolve(parsed...)
+	if !slices.ContainsFunc(parsed, func(f *syntax.File) bool { return len(f.Decls) > 0 }) && !diags.HasErrors() {
+		more = append(more, syntax.Diagnostic{
+			Severity: syntax.Warning, Code: "empty-file", Span: syntax.Span{File: parsed[0].Name},
+			Message: "nothing is declared: there is nothing to run", Remedy: "`ww help files` shows what a file looks like",
+		})
+	}
 	if diags.HasErrors() {
 		more = nil // what doesn't parse can't be judged further
 	} else {
 		more = append(more, compose.Lost(m, folder(files), true)...)
 	}
+	if !diags.HasErrors() && !more.HasErrors() {
+		inContainers, err := t.containerMistakes(ctx, files, more, strict)
+		if err != nil {
+			return nil, nil, err
+		}
+		more = append(more, inContainers...)
+	}
 	if strict {
 		more = model.Strict(more)
 	}
 	return append(diags, more...), sources, nil
+}
+
+// containerMistakes finds what is wrong with what .ww files say of containers in
+// Compose's words, which nobody knows before they are a compose file. known is
+// what has been found without.
+func (t *tool) containerMistakes(ctx context.Context, files []string, known syntax.Diagnostics, strict bool) (syntax.Diagnostics, error) {
+	if slices.Contains(files, "-") {
+		return nil, nil // it has been read
+	}
+	l, err := compose.Load(ctx, compose.Request{Files: files})
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case l == nil || l.Generated == nil:
+		return nil, nil
+	case err != nil:
+		return syntax.Diagnostics{{Severity: syntax.Error, Code: "invalid", Span: placeless(l), Message: err.Error()}}, nil
+	case l.Project != nil:
+		ds, err := t.judgeKeys(ctx, l, strict)
+		// The variables of a system are looked up when it starts.
+		return slices.DeleteFunc(ds, func(d syntax.Diagnostic) bool { return d.Code == unsetVariable }), err
+	}
+	var out syntax.Diagnostics
+	for _, d := range l.Diagnostics {
+		if d.Severity == syntax.Error && !slices.ContainsFunc(known, func(k syntax.Diagnostic) bool { return k.String() == d.String() }) {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// judgeKeys finds keys that no engine can honour, and values that none takes. With
+// strict what is ignored is an error.
+func (t *tool) judgeKeys(ctx context.Context, l *compose.Loaded, strict bool) (syntax.Diagnostics, error) {
+	ds, err := keys(ctx, l, nil)
+	ds = append(ds, noBuildFolders(ctx, l)...)
+	slices.SortStableFunc(ds, byPlace)
+	for i := range ds {
+		if strict && ds[i].Code == ignoredKey {
+			ds[i].Severity = syntax.Error
+		}
+	}
+	return ds, err
+}
+
+// noBuildFolders finds services that are to be built of a folder that isn't there.
+func noBuildFolders(ctx context.Context, l *compose.Loaded) (ds syntax.Diagnostics) {
+	var places *compose.Places
+	for _, name := range l.Project.ServiceNames() {
+		b := l.Project.Services[name].Build
+		if b == nil || !filepath.IsAbs(b.Context) { // somewhere else
+			continue
+		}
+		if _, err := os.Stat(b.Context); !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if places == nil {
+			places = l.Places(ctx)
+		}
+		at, ok := places.Of("services." + name + ".build.context")
+		if !ok {
+			continue // a component's own folder, which is written when it is built
+		}
+		ds = append(ds, syntax.Diagnostic{
+			Severity: syntax.Error, Code: "no-such-file", Span: at, Message: fmt.Sprintf("services.%s.build: %s: no such folder", name, shownFrom(l.Dir, b.Context)),
+			Remedy: "paths are relative to the folder of the first file",
+		})
+	}
+	return ds
+}
+
+// shownFrom is a path as it is seen from a folder, where it is in that.
+func shownFrom(dir, path string) string {
+	if rel, err := filepath.Rel(dir, path); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return path
 }
 
 // folder is the one of the first file that has one: paths are relative to it.
@@ -121,12 +211,7 @@ func (t *tool) checkCompose(ctx context.Context, files []string, strict bool) (s
 	case l.Diagnostics.HasErrors():
 		return l.Diagnostics, l.Sources, nil
 	}
-	more, err := keys(ctx, l, nil)
-	for i := range more {
-		if strict && more[i].Code == ignoredKey {
-			more[i].Severity = syntax.Error
-		}
-	}
+	more, err := t.judgeKeys(ctx, l, strict)
 	return append(l.Diagnostics, more...), l.Sources, err
 }
 

@@ -5,8 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
+
+	"github.com/compose-spec/compose-go/v2/types"
 
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/dockerx"
@@ -36,28 +40,28 @@ const ignoredKey = "ignored-key"
 
 // keys gives what is wrong with the keys of a project that could be read.
 func keys(ctx context.Context, l *compose.Loaded, d *dockerx.Engine) (syntax.Diagnostics, error) {
-	check := func() error { return dockerx.Check(l.Project) }
+	places := sync.OnceValue(func() *compose.Places { return l.Places(ctx) }) // most projects need none
+	p, ds := standIns(l.Project, places, placeless(l))
+	check := func() error { return dockerx.Check(p) }
 	if d != nil {
-		check = func() error { return d.Check(ctx, l.Project) }
+		check = func() error { return d.Check(ctx, p) }
 	}
 	err := check()
 	var refused dockerx.Refusals
 	if err != nil && !errors.As(err, &refused) {
 		var engine *deploy.EngineError
 		if d == nil && errors.As(err, &engine) {
-			return syntax.Diagnostics{{Severity: syntax.Error, Code: "wrong-value", Span: placeless(l), Message: err.Error(), Remedy: engine.Remedy}}, nil
+			return append(ds, syntax.Diagnostic{Severity: syntax.Error, Code: "wrong-value", Span: placeless(l), Message: err.Error(), Remedy: engine.Remedy}), nil
 		}
 		return nil, err
 	}
 	ignored := dockerx.Ignored(l.Project)
 	if len(refused) == 0 && len(ignored) == 0 {
-		return nil, nil
+		return ds, nil
 	}
 	_, remedy := classify(err)
-	places := l.Places(ctx)
-	var ds syntax.Diagnostics
 	add := func(r dockerx.Refusal, severity syntax.Severity, code, message, remedy string) {
-		at, ok := places.Of(r.Key)
+		at, ok := places().Of(r.Key)
 		if !ok {
 			at = placeless(l)
 		}
@@ -69,10 +73,57 @@ func keys(ctx context.Context, l *compose.Loaded, d *dockerx.Engine) (syntax.Dia
 	for _, r := range once(ignored) {
 		add(r, syntax.Warning, ignoredKey, r.String(), "")
 	}
-	slices.SortStableFunc(ds, func(a, b syntax.Diagnostic) int {
-		return cmp.Or(cmp.Compare(a.Span.File, b.Span.File), cmp.Compare(a.Span.Start.Offset, b.Span.Start.Offset))
-	})
+	slices.SortStableFunc(ds, byPlace)
 	return ds, nil
+}
+
+func byPlace(a, b syntax.Diagnostic) int {
+	return cmp.Or(cmp.Compare(a.Span.File, b.Span.File), cmp.Compare(a.Span.Start.Offset, b.Span.Start.Offset))
+}
+
+// unsetVariable is the code of a secret or config whose variable isn't set.
+const unsetVariable = "unset-variable"
+
+// standIns reports the secrets and configs that services use and whose variables
+// aren't set, and gives the project with something in their place, so that what
+// else is wrong is found as well.
+func standIns(p *types.Project, places func() *compose.Places, nowhere syntax.Span) (*types.Project, syntax.Diagnostics) {
+	used := map[string]types.FileObjectConfig{}
+	for _, s := range p.Services {
+		for _, r := range s.Secrets {
+			used["secrets."+r.Source] = types.FileObjectConfig(p.Secrets[r.Source])
+		}
+		for _, r := range s.Configs {
+			used["configs."+r.Source] = types.FileObjectConfig(p.Configs[r.Source])
+		}
+	}
+	var ds syntax.Diagnostics
+	env := maps.Clone(p.Environment)
+	for _, key := range slices.Sorted(maps.Keys(used)) {
+		name := used[key].Environment
+		if _, set := env[name]; name == "" || used[key].Content != "" || set {
+			continue
+		}
+		at, ok := places().Of(key + ".environment")
+		if !ok {
+			at = nowhere
+		}
+		ds = append(ds, syntax.Diagnostic{
+			Severity: syntax.Error, Code: unsetVariable, Span: at, Message: fmt.Sprintf("%s needs the variable $%s, and it isn't set", key, name),
+			Remedy: fmt.Sprintf("export %s=…, or write it into .env beside the file", name),
+		})
+	}
+	if len(ds) == 0 {
+		return p, nil
+	}
+	for _, o := range used {
+		if _, set := env[o.Environment]; o.Environment != "" && !set {
+			env[o.Environment] = ""
+		}
+	}
+	other := *p
+	other.Environment = env
+	return &other, ds
 }
 
 // once gives what several services have in common one warning, at the first.
