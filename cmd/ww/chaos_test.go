@@ -299,6 +299,7 @@ func setting(t *testing.T, variable string, otherwise int) int {
 //	WW_CHAOS_EVERY     seconds between faults
 //	WW_CHAOS_KEEP      a folder for records and logs of what goes wrong
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	o := turmoilOptions{messages: 2000, sessions: 100, window: 400, work: 150 * time.Millisecond, cutoff: 3 * time.Second}
 	every, rounds := 500*time.Millisecond, 1
 	if os.Getenv("WW_CHAOS") != "" {

@@ -72,6 +72,10 @@ func (t *tool) cpCommand() *cli.Command {
 // copyError says which path of a container isn't there.
 func copyError(err error, ctr plan.Container, p string) error {
 	var ee *deploy.EngineError
+	if errors.As(err, &ee) && strings.Contains(ee.Err.Error(), "marked read-only") {
+		ee.Remedy = "its root can't be written to, as that of components can't: copy into a volume of it, or build the file into its image"
+		return named(err, ctr)
+	}
 	if !errors.As(err, &ee) || ee.Kind != deploy.NotFound || !strings.Contains(ee.Err.Error(), "Could not find the file") {
 		return named(err, ctr)
 	}

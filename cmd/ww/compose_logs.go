@@ -75,14 +75,18 @@ func (t *tool) logs(c *cli.Context) error {
 	}
 	all := func(service string) bool { return len(wanted) == 0 || wanted[service] }
 	counts := func(number int) bool { return c.Int("index") == 0 || number == c.Int("index") }
-	return deploy.Follow(c.Context, r.engine, r.name, time.Now(), cs, opts, all, func(l deploy.LogLine) {
-		if counts(l.Container.Number) {
-			printer.print(l)
-		}
-	}, func(ev deploy.Event) {
-		if counts(ev.Number) {
-			fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
-		}
+	return deploy.Follow(c.Context, r.engine, deploy.FollowRequest{
+		Project: r.name, Since: time.Now(), Containers: cs, Options: opts, Wanted: all,
+		Emit: func(l deploy.LogLine) {
+			if counts(l.Container.Number) {
+				printer.print(l)
+			}
+		},
+		Died: func(ev deploy.Event) {
+			if counts(ev.Number) {
+				fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
+			}
+		},
 	})
 }
 

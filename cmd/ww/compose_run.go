@@ -153,6 +153,9 @@ func (t *tool) oneOffRequest(c *cli.Context, e *dockerx.Engine) (deploy.OneOffRe
 	if err != nil {
 		return req, err
 	}
+	if err := t.checkKeys(c.Context, l, e); err != nil {
+		return req, err
+	}
 	if !dryRun(c) {
 		if err := l.Prepare(); err != nil {
 			return req, prepareError(err)

@@ -47,6 +47,9 @@ func (t *tool) scale(c *cli.Context) error {
 	if err := t.ready(l); err != nil {
 		return err
 	}
+	if err := t.checkKeys(c.Context, l, e); err != nil {
+		return err
+	}
 	if !dryRun(c) {
 		if err := l.Prepare(); err != nil {
 			return prepareError(err)

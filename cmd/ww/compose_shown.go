@@ -7,8 +7,6 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/urfave/cli/v2"
-
-	"woodwork.dev/ww/runtime/deploy"
 )
 
 // attachFlags say whose output a foreground up shows, and how.
@@ -49,13 +47,4 @@ func shown(c *cli.Context, p *types.Project) (func(service string) bool, error) 
 		}
 		return len(named) == 0 || c.Bool("attach-dependencies") || slices.Contains(named, service)
 	}, nil
-}
-
-// onlyOf prints the lines of some services.
-func onlyOf(shown func(string) bool, print func(deploy.LogLine)) func(deploy.LogLine) {
-	return func(l deploy.LogLine) {
-		if shown(l.Container.Service) {
-			print(l)
-		}
-	}
 }

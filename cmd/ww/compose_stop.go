@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/urfave/cli/v2"
 
+	"woodwork.dev/ww/dockerx"
 	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 )
@@ -74,6 +76,9 @@ func (t *tool) killCommand() *cli.Command {
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "also those of services that the file has no more"},
 		},
 		Action: func(c *cli.Context) error {
+			if s := c.String("signal"); !dockerx.IsSignal(s) {
+				return &usageError{fmt.Errorf("%q is no signal", s), "write a name such as SIGTERM or HUP, or a number"}
+			}
 			return t.operate(c, verb{
 				words: map[plan.Op]string{plan.Kill: "killed"},
 				free:  true, // it is what one does when something hangs

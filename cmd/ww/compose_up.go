@@ -168,6 +168,7 @@ func (t *tool) up(c *cli.Context) error {
 	defer unlock()
 	progress := t.newProgress(l.Project, c.Bool("quiet"))
 	req.Report = progress.reportFor(c)
+	leaving := t.drainsOrphans(d, &req)
 	res, err := deploy.Up(c.Context, d, req)
 	progress.end()
 	if len(res.Plan.Orphans) > 0 && !req.Options.RemoveOrphans && (t.meant == nil || t.meant.only == "") {
@@ -176,6 +177,7 @@ func (t *tool) up(c *cli.Context) error {
 	if err != nil {
 		return t.failedUp(c, res, err)
 	}
+	leaving.warn(c.Context)
 	if !c.Bool("quiet") {
 		t.summary(l.Project, res, time.Since(begin))
 	}
@@ -191,18 +193,18 @@ func (t *tool) up(c *cli.Context) error {
 		defer t.beside(c, d, l.Project)()
 	}
 	if watching != nil {
-		return t.upAndWatch(c, watching, visible, begin)
+		return t.upAndWatch(c, watching, res.Plan, visible, begin)
 	}
 	var stay []string
 	if c.Args().Present() {
 		stay = res.Plan.Unchanged // it was there before, and others may need it
 	}
-	return t.foreground(c, d, l.Project, stay, visible, begin, abort)
+	return t.foreground(c, d, l.Project, res.Plan, stay, visible, begin, abort)
 }
 
 // failedUp cleans up after an up that failed or was cancelled.
 func (t *tool) failedUp(c *cli.Context, res deploy.UpResult, err error) error {
-	if c.Bool("keep") || !c.Bool("rollback") {
+	if c.Bool("keep") || has(c, "rollback") && !c.Bool("rollback") {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(t.cleanup(), time.Minute)
@@ -221,6 +223,11 @@ func (t *tool) failedUp(c *cli.Context, res deploy.UpResult, err error) error {
 		fmt.Fprintf(t.err, "note: replaced or made anew before it %s: %s. `ww compose up` goes on%s\n", when, strings.Join(stays, ", "), goesOn)
 	}
 	return err
+}
+
+// has tells whether a command has a flag.
+func has(c *cli.Context, flag string) bool {
+	return slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), flag) })
 }
 
 func containerNames(cs []plan.Container) string {
@@ -279,49 +286,50 @@ func reachedAt(p *types.Project) []publishedAt {
 // publishedAt is an address of a service on this machine.
 type publishedAt struct{ service, address string }
 
-// upStyle is how a foreground up shows what the containers write.
-func upStyle(c *cli.Context) logStyle {
-	return logStyle{prefix: !c.Bool("no-log-prefix"), plain: c.Bool("no-color"), timestamps: c.Bool("timestamps")}
-}
-
-// lastWords is how long the output of a container that has ended is waited for.
-const lastWords = 500 * time.Millisecond
-
-// foreground shows what the containers write until the first signal, then
-// takes the system down; the second signal kills what is left.
-func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, stay []string, visible func(string) bool, since time.Time, abort *abort) error {
+// foreground shows what the containers write until they are gone: until the
+// first signal, and while it then takes the system down; the second signal kills
+// what is left.
+func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, done plan.Plan, stay []string, visible func(string) bool, since time.Time, abort *abort) error {
 	ctx, end := context.WithCancel(c.Context)
 	defer end()
-	now := time.Now().Add(-time.Second) // also what ended while nobody looked
-	have, err := d.Observe(ctx, p.Name, nil)
-	if err != nil {
-		return err
-	}
 	wanted := func(service string) bool { _, ok := p.Services[service]; return ok }
-	cs := slices.DeleteFunc(have.Containers, func(c plan.Container) bool { return !wanted(c.Service) })
-	printer := t.newLogPrinter(slices.DeleteFunc(slices.Clone(cs), func(c plan.Container) bool { return !visible(c.Service) }), upStyle(c))
-	fmt.Fprintln(t.err, "Ctrl-C takes it down")
-	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano), Timestamps: c.Bool("timestamps")}
-	soon := func() { time.AfterFunc(lastWords, end) } // what was written last is still on its way
-	if abort != nil {
-		abort.end = soon
-		abort.seen(cs)
-	}
-	ended := whenEnded(ctx, d, p.Name, wanted, cs, soon)
-	err = deploy.Follow(ctx, d, p.Name, now, cs, opts, wanted, onlyOf(visible, printer.print), func(ev deploy.Event) {
-		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
+	var ended *finish
+	begun := make(chan struct{})
+	out, err := t.lookOn(ctx, d, p.Name, since, done, view{style: upStyle(c), wanted: wanted, visible: visible}, func(ev deploy.Event) {
+		select {
+		case <-begun:
+		case <-ctx.Done():
+			return
+		}
 		abort.see(ev.Service, ev.ExitCode)
 		ended.see(ev)
 	})
-	ended.close()
-	if err != nil && ctx.Err() == nil {
+	if err != nil {
 		return err
 	}
-	if ended.all && c.Context.Err() == nil {
+	defer out.close()
+	fmt.Fprintln(t.err, "Ctrl-C takes it down")
+	if abort != nil {
+		abort.end = end
+		abort.seen(out.containers)
+	}
+	ended = whenEnded(ctx, d, p.Name, wanted, out.containers, end)
+	close(begun)
+	select {
+	case <-ctx.Done():
+	case <-out.ended: // the engine has gone
+		end()
+	}
+	ended.close()
+	switch gone := out.gone(); {
+	case c.Context.Err() != nil:
+	case ended.all:
 		fmt.Fprintln(t.err, "all containers have ended")
+	case gone != nil:
+		return gone
 	}
 	fmt.Fprintln(t.err, "going down; Ctrl-C again kills")
-	err = t.takeDown(d, p, stay, c.Bool("quiet"), grace(c))
+	err = t.takeDown(d, p, stay, out.leave, c.Bool("quiet"), grace(c))
 	switch {
 	case err != nil || c.Context.Err() != nil:
 		return err
@@ -338,7 +346,7 @@ func (t *tool) foreground(c *cli.Context, d *dockerx.Engine, p *types.Project, s
 
 // takeDown removes what foreground up has brought up, but for the services that
 // stay; volumes stay as well.
-func (t *tool) takeDown(d *dockerx.Engine, p *types.Project, stay []string, quiet bool, grace *time.Duration) error {
+func (t *tool) takeDown(d *dockerx.Engine, p *types.Project, stay []string, leave func(context.Context, string), quiet bool, grace *time.Duration) error {
 	ctx := t.cleanup()
 	unlock, err := t.lock(ctx, nil, p.Name)
 	if err != nil {
@@ -348,7 +356,7 @@ func (t *tool) takeDown(d *dockerx.Engine, p *types.Project, stay []string, quie
 	if t.console != nil {
 		t.console.verb = "down"
 	}
-	err = t.takeDownIn(ctx, d, p, stay, grace, t.newProgress(p, quiet), drainFor)
+	err = t.takeDownIn(ctx, d, p, stay, leave, grace, t.newProgress(p, quiet), drainFor)
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
@@ -356,10 +364,10 @@ func (t *tool) takeDown(d *dockerx.Engine, p *types.Project, stay []string, quie
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	now := time.Duration(0)
-	return errors.Join(t.takeDownIn(last, d, p, stay, &now, t.newProgress(p, quiet), 0), context.Canceled)
+	return errors.Join(t.takeDownIn(last, d, p, stay, leave, &now, t.newProgress(p, quiet), 0), context.Canceled)
 }
 
-func (t *tool) takeDownIn(ctx context.Context, d *dockerx.Engine, p *types.Project, stay []string, grace *time.Duration, progress *reporter, budget time.Duration) error {
+func (t *tool) takeDownIn(ctx context.Context, d *dockerx.Engine, p *types.Project, stay []string, leave func(context.Context, string), grace *time.Duration, progress *reporter, budget time.Duration) error {
 	have, err := d.Observe(ctx, p.Name, nil)
 	if err != nil {
 		return err
@@ -374,7 +382,7 @@ func (t *tool) takeDownIn(ctx context.Context, d *dockerx.Engine, p *types.Proje
 	drain := t.newDrain(&running{name: p.Name, engine: d, have: have}, budget)
 	done, err := deploy.Down(ctx, d, deploy.DownRequest{
 		Name: p.Name, Project: p, Have: have, Options: plan.DownOptions{Keep: keep, Drain: drain != nil},
-		Grace: grace, Report: progress.report, Drain: drain.run,
+		Grace: grace, Report: progress.report, Drain: drain.run, Leave: leave,
 	})
 	progress.end()
 	if err == nil {

@@ -171,11 +171,13 @@ func (s *session) bringUp(ctx context.Context, l *compose.Loaded, req deploy.UpR
 	defer unlock()
 	progress := s.tool.newProgress(l.Project, s.cli.Bool("quiet"))
 	req.Report = progress.reportFor(s.cli)
+	leaving := s.tool.drainsOrphans(s.engine, &req)
 	res, err := deploy.Up(ctx, s.engine, req)
 	progress.end()
 	if err != nil {
 		return s.tool.failedUp(s.cli, res, err)
 	}
+	leaving.warn(ctx)
 	return nil
 }
 
@@ -295,9 +297,7 @@ func (s *session) names(paths []string) string {
 	const shown = 3
 	var out []string
 	for _, p := range paths {
-		if rel, err := filepath.Rel(s.loaded.Dir, p); err == nil && filepath.IsLocal(rel) {
-			p = rel
-		}
+		p = shownFrom(s.loaded.Dir, p)
 		if len(out) == shown {
 			out = append(out, fmt.Sprintf("%d more", len(paths)-shown))
 			break
@@ -308,13 +308,13 @@ func (s *session) names(paths []string) string {
 }
 
 // upAndWatch is foreground that watches.
-func (t *tool) upAndWatch(c *cli.Context, s *session, visible func(string) bool, since time.Time) error {
+func (t *tool) upAndWatch(c *cli.Context, s *session, done plan.Plan, visible func(string) bool, since time.Time) error {
 	p := s.loaded.Project
-	have, err := s.engine.Observe(c.Context, p.Name, nil)
+	out, err := t.lookOn(c.Context, s.engine, p.Name, since, done, view{style: upStyle(c), wanted: anyService, visible: visible}, func(deploy.Event) {})
 	if err != nil {
 		return err
 	}
-	cs := slices.DeleteFunc(have.Containers, func(c plan.Container) bool { return c.OneOff })
+	defer out.close()
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	ended := make(chan error, 1)
@@ -322,22 +322,17 @@ func (t *tool) upAndWatch(c *cli.Context, s *session, visible func(string) bool,
 		defer cancel()
 		ended <- s.run(ctx)
 	}()
-	printer := t.newLogPrinter(cs, upStyle(c))
-	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano), Timestamps: c.Bool("timestamps")}
-	everything := func(string) bool { return true }
-	followed := deploy.Follow(ctx, s.engine, p.Name, time.Now(), cs, opts, everything, onlyOf(visible, printer.print), func(ev deploy.Event) {
-		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
-	})
-	if followed == nil && c.Context.Err() == nil {
-		// All have ended, which is no reason to stop watching: a change may mend them.
-		<-ctx.Done()
+	select {
+	case err = <-ended: // that all containers have ended is no reason: a change may mend them
+	case <-out.ended: // the engine has gone
+		cancel()
+		err = errors.Join(<-ended, out.err)
 	}
-	cancel()
-	if err := errors.Join(<-ended, followed); err != nil {
+	if err != nil {
 		return err
 	}
 	fmt.Fprintln(t.err, "going down; Ctrl-C again kills")
-	return t.takeDown(s.engine, s.loaded.Project, nil, c.Bool("quiet"), grace(c))
+	return t.takeDown(s.engine, s.loaded.Project, nil, out.leave, c.Bool("quiet"), grace(c))
 }
 
 // part narrows the project to one service and what it needs.

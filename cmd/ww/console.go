@@ -217,7 +217,7 @@ func (t *tool) setConsole(c *cli.Context) error {
 	}
 	t.console.mode, t.console.colour, t.console.verb = mode, colour, c.Command.Name
 	t.console.json = mode == "json"
-	if colour != "auto" {
+	if colour != "auto" || isTerminal(t.out) {
 		t.out = &stream{file: t.out, console: t.console}
 	}
 	return nil

@@ -190,3 +190,23 @@ func TestSwarmKeys(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 }
+
+// TestScaleFails: a scale that fails takes back what it has made, and one that the
+// engine can't do changes nothing.
+func TestScaleFails(t *testing.T) {
+	f := newFaked(t, apps(nil), map[string]string{"compose.yml": "services:\n  a: {image: \"app:1\"}\n"})
+	mustWW(t, "compose", "up", "-d", "--quiet")
+	f.Inject(enginetest.Fault{Op: "container.start", Kind: enginetest.Fail, Status: 500, Message: "broken"})
+	if code, _, err := ww("compose", "scale", "a=2"); code != exitEngine || !strings.Contains(err, "broken") {
+		t.Errorf("exit code %d: %s", code, err)
+	}
+	if out := planned(t); !strings.Contains(out, "nothing to do") {
+		t.Errorf("something is left of it:\n%s", out)
+	}
+	rewrite(t, "compose.yml", "{image: \"app:1\"}", "{image: \"app:1\", restart: sometimes}")
+	for _, args := range [][]string{{"compose", "scale", "a=2"}, {"compose", "run", "a", "true"}} {
+		if code, _, err := ww(args...); code != exitConfig || !strings.Contains(err, `compose.yml:2:23: error: services.a.restart: restart policy "sometimes"`) {
+			t.Errorf("%v: exit code %d: %s", args, code, err)
+		}
+	}
+}

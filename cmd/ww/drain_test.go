@@ -118,6 +118,7 @@ func post(client *http.Client, url string, n chaos.Number) (refused bool, err er
 // nothing and do nothing twice, neither of what clients were told is done, nor
 // of what only the bus has.
 func TestDrainUnderLoad(t *testing.T) {
+	t.Parallel()
 	c := newTurmoil(t, "drain", turmoilOptions{
 		bus: "redis", replicas: 1, messages: 4000, sessions: 50, window: 3000, work: 100 * time.Millisecond,
 	})

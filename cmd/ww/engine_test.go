@@ -22,7 +22,8 @@ out = output console {}
 // TestKilledAtAnyMoment: wherever an up, an update or a down is killed, the
 // next up finishes the job, and a down leaves nothing. WW_KILLS sets how often.
 func TestKilledAtAnyMoment(t *testing.T) {
-	kills, seed := 15, uint64(7)
+	t.Parallel()
+	kills, seed := 8, uint64(7)
 	for name, v := range map[string]any{"WW_KILLS": &kills, "WW_KILLS_SEED": &seed} {
 		if env := os.Getenv(name); env != "" {
 			if _, err := fmt.Sscan(env, v); err != nil {
@@ -100,6 +101,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 // TestCancelledAtAnyMoment: Ctrl-C during an up cleans up what it has made,
 // and says so with its exit code.
 func TestCancelledAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "cancelled", map[string]string{"main.ww": small})
 	s.ww("compose", "up", "-d")
 	s.ww("compose", "down", "-v")
@@ -130,6 +132,7 @@ func TestCancelledAtAnyMoment(t *testing.T) {
 // TestTwoAtOnce: of two ups of one project at the same time, one waits for the
 // other and finds nothing left to do.
 func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "two", map[string]string{"main.ww": small})
 	s.ww("compose", "build", "--missing")
 	for range 3 {
@@ -162,6 +165,7 @@ func TestTwoAtOnce(t *testing.T) {
 
 // TestSendToTheDead: whoever asks a component that has ended is told at once.
 func TestSendToTheDead(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "dead", map[string]string{"main.ww": small})
 	s.ww("compose", "up", "-d")
 	docker(t, "kill", s.name+"-greet-1")
@@ -182,6 +186,7 @@ func TestSendToTheDead(t *testing.T) {
 // TestForeground: an up without -d shows what components write, and goes down
 // when it is interrupted.
 func TestForeground(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "foreground", map[string]string{"main.ww": small})
 	c := s.command("compose", "up")
 	out := watch("Ctrl-C takes it down")
@@ -223,9 +228,52 @@ func TestForeground(t *testing.T) {
 	}
 }
 
+// TestLastWords: what containers write while they go down is shown, all of it,
+// and each end after it; also what has ended while the system came up.
+func TestLastWords(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, "words", map[string]string{"compose.yml": `
+services:
+  job: {image: "busybox:stable", command: ["sh", "-c", "echo done"]}
+  talker:
+    image: busybox:stable
+    stop_grace_period: 30s
+    command: ["sh", "-c", "trap 'i=0; while [ $$i -lt 200 ]; do echo word $$i; i=$$((i+1)); done; exit 7' TERM; echo up; while :; do sleep 0.1; done"]
+`})
+	c := s.command("compose", "up")
+	out := watch("talker-1 | up")
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	out.wait(t, "it doesn't come up", out.seen)
+	out.wait(t, "nobody says how the job ended", out.expect(s.name+"-job-1 exited with code 0"))
+	_ = c.Process.Signal(os.Interrupt)
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatalf("it doesn't end\n%s", out.String())
+	}
+	text := spaces.ReplaceAllString(out.String(), " ")
+	at := strings.Index(text, "going down")
+	for i := range 200 {
+		next := strings.Index(text, fmt.Sprintf("talker-1 | word %d\n", i))
+		if next < at {
+			t.Fatalf("word %d is missing, or out of order\n%s", i, text)
+		}
+		at = next
+	}
+	if strings.Index(text, s.name+"-talker-1 exited with code 7") < at || strings.Count(text, "exited with code") != 2 {
+		t.Errorf("the ends aren't told as they were\n%s", text)
+	}
+}
+
 // TestSecondSignalKills: a component that doesn't stop is killed by the second
 // Ctrl-C.
 func TestSecondSignalKills(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "kills", map[string]string{"main.ww": `
 d = docker { components = { stubborn = {
     image = "busybox:stable"
@@ -261,6 +309,7 @@ d = docker { components = { stubborn = {
 // TestSecrets: a key in the environment reaches the component that uses it,
 // and is found nowhere else.
 func TestSecrets(t *testing.T) {
+	t.Parallel()
 	const key = "sk-verysecret-0123456789"
 	s := newSystem(t, "secrets", map[string]string{
 		"main.ww": `
@@ -322,6 +371,7 @@ func excerpt(text, key string) string {
 
 // TestHardened looks at what the engine was told.
 func TestHardened(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "hardened", map[string]string{"main.ww": small})
 	s.ww("compose", "up", "-d")
 	format := `{{.Name}} user={{.Config.User}} ro={{.HostConfig.ReadonlyRootfs}} drop={{.HostConfig.CapDrop}} opt={{.HostConfig.SecurityOpt}} ports={{.HostConfig.PortBindings}} binds={{.HostConfig.Binds}} mounts={{range .Mounts}}{{.Source}}:{{.Destination}} {{end}}`
@@ -400,6 +450,7 @@ func TestDockerCompose(t *testing.T) {
 // TestImagesOwnCheck: a check that comes with the image is asked at once, and
 // not when the engine gets to it.
 func TestImagesOwnCheck(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "imagecheck", map[string]string{
 		"Dockerfile":  "FROM busybox:stable\nHEALTHCHECK --interval=60s CMD test -f /ready\nCMD [\"sh\", \"-c\", \"touch /ready; trap 'exit 0' TERM; sleep 1000 & wait\"]\n",
 		"compose.yml": "services:\n  a: {build: .}\n  b: {image: \"busybox:stable\", command: [sleep, \"1000\"], stop_signal: SIGKILL, depends_on: {a: {condition: service_healthy}}}\n",

@@ -40,6 +40,7 @@ func (s *system) port() string {
 }
 
 func TestExampleQuickstart(t *testing.T) {
+	t.Parallel()
 	s := example(t, "quickstart", otherPort)
 	s.ww("compose", "up", "-d")
 	client := &http.Client{Timeout: time.Minute}
@@ -64,6 +65,7 @@ func TestExampleQuickstart(t *testing.T) {
 // TestExampleChat runs the chat example against a real HTTP server that speaks
 // OpenAI's protocol, in a container of the same project.
 func TestExampleChat(t *testing.T) {
+	t.Parallel()
 	s := example(t, "chat", `
 services:
   openai:

@@ -17,8 +17,10 @@ type finish struct {
 	wanted  func(service string) bool
 	over    func() // is called once, then
 
-	died chan string // ids
-	wg   sync.WaitGroup
+	mu     sync.Mutex
+	closed bool
+	died   chan string // ids
+	wg     sync.WaitGroup
 
 	// Valid after close: whether all have ended, and those that failed.
 	all    bool
@@ -34,6 +36,11 @@ func whenEnded(ctx context.Context, d deploy.Driver, project string, wanted func
 }
 
 func (e *finish) see(ev deploy.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
 	select {
 	case e.died <- ev.Container:
 	default: // so many at once: those that come next are looked at
@@ -41,7 +48,10 @@ func (e *finish) see(ev deploy.Event) {
 }
 
 func (e *finish) close() {
+	e.mu.Lock()
+	e.closed = true
 	close(e.died)
+	e.mu.Unlock()
 	e.wg.Wait()
 }
 

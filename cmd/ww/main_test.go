@@ -75,6 +75,9 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			common(env)
+			if !inProcess[scriptName(env)] {
+				asUsersHaveIt(env)
+			}
 			env.Setenv("DOCKER_HOST", "unix://"+filepath.Join(env.WorkDir, "no.sock"))
 			env.Setenv("PORT", freePort())
 			env.Setenv("PORT2", freePort())
@@ -95,8 +98,8 @@ func TestEngine(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			common(env)
-			name := strings.ToLower(filepath.Base(env.WorkDir))
-			project := "wwtest-" + strings.TrimPrefix(name, "script-")
+			asUsersHaveIt(env)
+			project := "wwtest-" + scriptName(env)
 			env.Setenv("COMPOSE_PROJECT_NAME", project)
 			env.Setenv("PORT", freePort())
 			env.Setenv("PORT2", freePort())
@@ -107,6 +110,20 @@ func TestEngine(t *testing.T) {
 		},
 		Cmds: commands,
 	})
+}
+
+// inProcess are the scripts that run systems in a ww process: there it is the
+// binary of the tests, which looks for data races where they are looked for.
+var inProcess = map[string]bool{"bus": true, "isolation": true, "local": true, "mixed": true, "parts": true, "scale": true, "up": true}
+
+// asUsersHaveIt has a script run ww as users have it: it starts ten times as
+// fast as the binary of the tests, and what it does besides is tested here as well.
+func asUsersHaveIt(env *testscript.Env) {
+	env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
+}
+
+func scriptName(env *testscript.Env) string {
+	return strings.TrimPrefix(strings.ToLower(filepath.Base(env.WorkDir)), "script-")
 }
 
 func common(env *testscript.Env) {
@@ -181,9 +198,26 @@ func leftovers(t testing.TB, name string) string {
 		if err != nil {
 			t.Fatalf("docker %s: %v\n%s", list, err, out)
 		}
-		all = append(all, strings.Fields(string(out))...)
+		for _, id := range strings.Fields(string(out)) {
+			if strings.HasPrefix(list, "network") && keptByEngine(id) {
+				t.Log("a defect of the engine keeps the network " + id)
+				continue
+			}
+			all = append(all, id)
+		}
 	}
 	return strings.Join(all, " ")
+}
+
+// keptByEngine reports whether an engine doesn't remove a network, for endpoints
+// that no container has.
+func keptByEngine(network string) bool {
+	has, err := exec.Command("docker", "network", "inspect", "--format", "{{len .Containers}}", network).Output()
+	if err != nil || strings.TrimSpace(string(has)) != "0" {
+		return false
+	}
+	out, err := exec.Command("docker", "network", "rm", network).CombinedOutput()
+	return err != nil && strings.Contains(string(out), "active endpoints")
 }
 
 func freePort() string {

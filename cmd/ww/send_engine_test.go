@@ -16,6 +16,7 @@ out = output console {}
 // TestSendDuringUpdates: what is sent while containers are replaced is answered,
 // and handled once.
 func TestSendDuringUpdates(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "sends", map[string]string{"main.ww": shouting})
 	s.ww("compose", "up", "-d")
 	updated := make(chan struct{})

@@ -35,6 +35,9 @@ type mixed struct {
 	needs  map[string][]string // of each component, on the other side
 	leave  map[string][]string // those that have to have ended on the other side
 	inside bool                // the bus is a container
+	done   plan.Plan           // that brought the containers up
+	// lastWords waits for what a container has written; nil where nobody looks on.
+	lastWords func(ctx context.Context, id string)
 }
 
 // upMixed runs a mixed system until the first signal, or until it can't go on.
@@ -92,8 +95,12 @@ func (t *tool) upMixed(c *cli.Context, s *assembly) error {
 		fmt.Fprintln(t.err, "Ctrl-C takes it down")
 	}
 	unscale := t.beside(c, m.engine, m.loaded.Project)
-	failed := m.look(begin)
+	out, failed := m.look(begin)
 	unscale()
+	if out != nil {
+		m.lastWords = out.leave
+		defer out.close()
+	}
 	fmt.Fprintln(t.err, "going down; Ctrl-C again kills")
 	left, err := m.stop()
 	switch err = errors.Join(failed, m.here.Err(), err); {
@@ -133,6 +140,7 @@ func (m *mixed) start(req deploy.UpRequest) error {
 	progress := t.progressOf(m.system.Name, m.phase, c.Bool("quiet"))
 	m.told.turn(progress.report)
 	planned := false
+	leaving := t.drainsOrphans(m.engine, &req)
 	req.Options.Wait = true
 	req.Report = func(ev deploy.Progress) {
 		m.told.report(ev)
@@ -164,6 +172,8 @@ func (m *mixed) start(req deploy.UpRequest) error {
 	progress.end()
 	err = context.Cause(ctx)
 	if err == nil {
+		m.done = res.Plan
+		leaving.warn(c.Context)
 		return nil
 	}
 	if c.Context.Err() != nil {

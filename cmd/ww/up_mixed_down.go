@@ -16,63 +16,63 @@ import (
 	"woodwork.dev/ww/runtime/plan"
 )
 
-// look shows what the containers write until the first signal, or until the
-// system can't go on, and says why.
-func (m *mixed) look(since time.Time) error {
+// look shows what the containers write until they are gone, and returns at the
+// first signal, or when the system can't go on, and why. What it returns goes on
+// showing until it is closed.
+func (m *mixed) look(since time.Time) (*outlook, error) {
 	t, p := m.tool, m.loaded.Project
 	ctx, end := context.WithCancel(m.c.Context)
 	defer end()
-	now := time.Now().Add(-time.Second) // also what ended while nobody looked
-	have, err := m.engine.Observe(ctx, p.Name, nil)
-	switch {
-	case m.c.Context.Err() != nil:
-		return nil
-	case err != nil:
-		return err
+	v := view{
+		style:   logStyle{prefix: true},
+		wanted:  func(service string) bool { _, ok := p.Services[service]; return ok },
+		visible: func(service string) bool { return service != model.BusService },
 	}
-	wanted := func(service string) bool { _, ok := p.Services[service]; return ok }
-	cs := slices.DeleteFunc(have.Containers, func(c plan.Container) bool { return !wanted(c.Service) })
-	shown := func(service string) bool { return service != model.BusService }
-	verbose := m.c.Bool("verbose")
-	printer := t.newLogPrinter(slices.DeleteFunc(slices.Clone(cs), func(c plan.Container) bool { return !shown(c.Service) }), logStyle{prefix: true})
-	soon := func() { time.AfterFunc(lastWords, end) } // what was written last is still on its way
-	w := &wake{engine: m.engine, end: soon}
-	for _, c := range cs {
-		w.see(ctx, c.ID)
+	if !m.c.Bool("verbose") {
+		v.line = func(text string) bool { return !routine(text) }
 	}
-	ended := whenEnded(ctx, m.engine, p.Name, wanted, cs, soon)
-	var others sync.WaitGroup
-	others.Go(func() {
+	var ended *finish
+	w := &wake{engine: m.engine, end: end}
+	begun := make(chan struct{})
+	out, err := t.lookOn(ctx, m.engine, p.Name, since, m.done, v, func(ev deploy.Event) {
 		select {
-		case <-m.here.Failed():
-			end()
+		case <-begun:
 		case <-ctx.Done():
+			return
 		}
-	})
-	opts := deploy.LogOptions{Since: since.Add(-time.Second).Format(time.RFC3339Nano)}
-	err = deploy.Follow(ctx, m.engine, p.Name, now, cs, opts, wanted, func(l deploy.LogLine) {
-		if shown(l.Container.Service) && (verbose || !routine(l.Text)) {
-			printer.print(l)
-		}
-	}, func(ev deploy.Event) {
-		fmt.Fprintf(t.err, "%s exited with code %d\n", ev.Name, ev.ExitCode)
 		w.see(ctx, ev.Container)
 		ended.see(ev)
 	})
-	stopped := ctx.Err() != nil
-	end()
-	ended.close()
-	others.Wait()
-	w.wg.Wait()
 	switch {
-	case w.failed != nil && m.c.Context.Err() == nil:
-		return w.failed
-	case !stopped:
-		return err
-	case ended.all && m.c.Context.Err() == nil:
-		fmt.Fprintln(t.err, "all containers have ended")
+	case m.c.Context.Err() != nil:
+		return out, nil
+	case err != nil:
+		return nil, err
 	}
-	return nil
+	for _, c := range out.containers {
+		w.see(ctx, c.ID)
+	}
+	ended = whenEnded(ctx, m.engine, p.Name, v.wanted, out.containers, end)
+	close(begun)
+	select {
+	case <-ctx.Done():
+	case <-m.here.Failed():
+		end()
+	case <-out.ended: // the engine has gone
+		end()
+	}
+	ended.close()
+	w.close()
+	switch gone := out.gone(); {
+	case m.c.Context.Err() != nil:
+	case w.failed != nil:
+		return out, w.failed
+	case ended.all:
+		fmt.Fprintln(t.err, "all containers have ended")
+	case gone != nil:
+		return out, gone
+	}
+	return out, nil
 }
 
 // routine reports a line that a component has logged, and that is no warning.
@@ -95,10 +95,24 @@ type wake struct {
 
 	wg     sync.WaitGroup
 	mu     sync.Mutex
-	failed error
+	closed bool
+	failed error // valid after close
+}
+
+// close ends looking: what ends from now on ends as it is told to.
+func (w *wake) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.wg.Wait()
 }
 
 func (w *wake) see(ctx context.Context, id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
 	w.wg.Go(func() {
 		c, err := w.engine.Inspect(ctx, id)
 		if err != nil || lives(c) || c.State != plan.Exited && c.State != plan.Dead || c.ExitCode == 0 || c.OneOff {
@@ -243,7 +257,7 @@ func (d *descent) down(ctx context.Context, meant func(plan.Container) bool, bor
 		return
 	}
 	_, err := deploy.Down(ctx, d.engine, deploy.DownRequest{
-		Name: d.system.Name, Project: d.loaded.Project, Have: d.have, Options: plan.DownOptions{Keep: keep}, Grace: d.grace, Border: border,
+		Name: d.system.Name, Project: d.loaded.Project, Have: d.have, Options: plan.DownOptions{Keep: keep}, Grace: d.grace, Leave: d.lastWords, Border: border,
 		Report: func(ev deploy.Progress) {
 			d.told.report(ev)
 			d.border.gone(ev)

@@ -87,6 +87,7 @@ func (s *system) endsWith(out *watched, ended <-chan int, want int) {
 // TestMixedDrains: what was accepted is worked off on both sides before anything
 // stops, and a second signal has nobody wait for that.
 func TestMixedDrains(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t, "mixed-drains", map[string]string{"main.ww": inParts})
 	take := func(seconds string) {
 		t.Helper()

@@ -23,11 +23,16 @@ type DownRequest struct {
 	Grace    *time.Duration // each container's own if nil
 	Parallel int            // calls at a time; if 0 as many as is fast for so many containers
 	Report   func(Progress)
-	// Drain waits until nothing waits on the bus, and tells how it gets on.
-	// Needed where Options.Drain is set; its failure is none of Down.
-	Drain  func(ctx context.Context, tell func(string)) error
+	Drain    Drain // needed where Options.Drain is set
+	// Leave is called with each container that has stopped, before it is removed:
+	// with it goes what it has written. May be nil.
+	Leave  func(ctx context.Context, id string)
 	Border Border
 }
+
+// Drain waits until nothing waits on the bus for some components, or for any
+// where none is named, and tells how it gets on. That it fails ends nothing.
+type Drain func(ctx context.Context, components []string, tell func(string)) error
 
 // Down stops and removes a project. What is gone already is no error. It goes
 // as far as it can: what depends on a step that failed stays, the rest goes.
@@ -40,7 +45,7 @@ func Down(ctx context.Context, d Driver, req DownRequest) (plan.Plan, error) {
 		req.Parallel = min(max(leastStops, len(req.Have.Containers)*2/3), mostStops)
 	}
 	e := newExecutor(d, UpRequest{Parallel: req.Parallel, Report: req.Report, Grace: req.Grace, Border: req.Border})
-	e.project, e.drain = req.Project, req.Drain
+	e.project, e.drain, e.leave = req.Project, req.Drain, req.Leave
 	e.volumes, e.carryOn = req.Options.Volumes, true
 	err := e.run(ctx, req.Border.join(p))
 	var ee *EngineError

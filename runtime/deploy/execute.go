@@ -52,7 +52,8 @@ type executor struct {
 	signal   string                       // what a kill sends
 	memory   int64                        // of a build's steps
 	renew    bool                         // a replaced container's anonymous volumes go with it
-	drain    func(context.Context, func(string)) error
+	drain    Drain
+	leave    func(ctx context.Context, id string) // before a container is removed; may be nil
 	border   Border
 
 	watch     *watcher
@@ -211,9 +212,16 @@ func (e *executor) do(ctx context.Context, s plan.Step) error {
 	case plan.Kill: // who kills wants no hooks
 		return e.driver.Kill(ctx, s.Target, e.signal)
 	case plan.Drain:
-		return e.drain(ctx, func(text string) { e.report(Progress{Step: s, Status: Info, Text: text}) })
+		if e.drain == nil {
+			return nil
+		}
+		return e.drain(ctx, s.Components, func(text string) { e.report(Progress{Step: s, Status: Info, Text: text}) })
 	case plan.Start:
 		return e.start(ctx, s)
+	case plan.Remove:
+		if e.leave != nil {
+			e.leave(ctx, s.Target)
+		}
 	}
 	return e.change(ctx, s)
 }

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,17 +150,23 @@ func TestLogsFail(t *testing.T) {
 
 // tail is a Follow that is under way.
 type tail struct {
-	w       *world
-	cancel  context.CancelFunc
-	ended   chan struct{}
-	err     error
-	mu      sync.Mutex
-	lines   []deploy.LogLine
-	died    []deploy.Event
-	changed chan struct{}
+	w        *world
+	follower *deploy.Follower
+	cancel   context.CancelFunc
+	ended    chan struct{}
+	err      error
+	mu       sync.Mutex
+	lines    []deploy.LogLine
+	died     []deploy.Event
+	before   []int // lines before each death
+	changed  chan struct{}
 }
 
 func (w *world) follow(opts deploy.LogOptions, cs []plan.Container) *tail {
+	return w.followSince(time.Now(), opts, cs)
+}
+
+func (w *world) followSince(since time.Time, opts deploy.LogOptions, cs []plan.Container) *tail {
 	ctx, cancel := context.WithCancel(w.ctx)
 	f := &tail{w: w, cancel: cancel, ended: make(chan struct{}), changed: make(chan struct{}, 1)}
 	change := func(g func()) {
@@ -171,24 +178,35 @@ func (w *world) follow(opts deploy.LogOptions, cs []plan.Container) *tail {
 		default:
 		}
 	}
+	f.follower = deploy.NewFollower(w.driver, deploy.FollowRequest{
+		Project: w.project.Name, Since: since, Containers: cs, Options: opts,
+		Wanted: func(s string) bool { return s != "unwanted" },
+		Emit:   func(l deploy.LogLine) { change(func() { f.lines = append(f.lines, l) }) },
+		Died: func(ev deploy.Event) {
+			change(func() { f.died, f.before = append(f.died, ev), append(f.before, len(f.lines)) })
+		},
+	})
 	before := len(w.fake.Calls("container.logs"))
 	go func() {
 		defer close(f.ended)
-		f.err = deploy.Follow(ctx, w.driver, w.project.Name, time.Now(), cs, opts, func(s string) bool { return s != "unwanted" },
-			func(l deploy.LogLine) { change(func() { f.lines = append(f.lines, l) }) },
-			func(ev deploy.Event) { change(func() { f.died = append(f.died, ev) }) })
+		f.err = f.follower.Run(ctx)
 	}()
 	w.await(before+len(cs), "container.logs")
 	return f
 }
 
-// until waits until the text of the lines is as wanted.
+// until waits until the text of the lines is as wanted. Those of one container are
+// in order, and each begins with its service; two containers may be either way round.
 func (f *tail) until(want ...string) {
 	f.w.t.Helper()
+	byService := func(a, b string) int { return cmp.Compare(a[:1], b[:1]) }
+	want = slices.Clone(want)
+	slices.SortStableFunc(want, byService)
 	for {
 		f.mu.Lock()
 		got := text(f.lines)
 		f.mu.Unlock()
+		slices.SortStableFunc(got, byService)
 		if slices.Equal(got, want) {
 			return
 		}
@@ -302,6 +320,94 @@ func TestFollowIsCut(t *testing.T) {
 	}
 	if err := f.stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFollowTellsDeaths: a death is told after all that was written before it,
+// however late that comes, and what is read can be waited for.
+func TestFollowTellsDeaths(t *testing.T) {
+	w := newWorld(t, enginetest.Options{Services: map[string]enginetest.Behaviour{"a": {Output: numbered(3)}}}, "a+:")
+	w.mustUp()
+	w.fake.Inject(enginetest.Fault{Op: "container.logs", Kind: enginetest.Late, Delay: 100 * time.Millisecond})
+	f := w.follow(deploy.LogOptions{}, w.observe().Containers)
+	w.fake.Exit("a", 3)
+	f.follower.Read(w.ctx, w.container("a").ID)
+	f.until("a line 1 (stderr)", "a line 2", "a line 3 (stderr)")
+	for f.deaths() == 0 {
+		select {
+		case <-f.changed:
+		case <-w.ctx.Done():
+			t.Fatal("it isn't told")
+		}
+	}
+	if f.before[0] != 3 {
+		t.Errorf("told after %d of 3 lines", f.before[0])
+	}
+	f.follower.Read(w.ctx, w.container("a").ID)
+	f.follower.Read(w.ctx, "unknown")
+	if err := f.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFollowPast: the events of the past belong to the containers that there are:
+// a start that is known isn't one more, and what was replaced doesn't end now.
+func TestFollowPast(t *testing.T) {
+	w := newWorld(t, enginetest.Options{Services: map[string]enginetest.Behaviour{"a": {Output: numbered(1)}}}, "a+:", "b+:")
+	w.mustUp()
+	begin := time.Now().Add(-time.Second)
+	w.change("a", func(s *types.ServiceConfig) { s.Environment = types.MappingWithEquals{"A": nil} })
+	w.mustUp()
+	w.fake.Exit("b", 4)
+	f := w.followSince(begin, deploy.LogOptions{}, w.observe().Containers)
+	f.until("a line 1 (stderr)")
+	w.fake.Exit("a", 5)
+	for f.deaths() < 2 {
+		select {
+		case <-f.changed:
+		case <-w.ctx.Done():
+			t.Fatalf("told: %+v", f.died)
+		}
+	}
+	// And one that has ended is followed where it is started again.
+	w.fake.SetBehaviour("b", enginetest.Behaviour{Output: []enginetest.Line{{Text: "again"}}})
+	w.mustUp()
+	f.until("a line 1 (stderr)", "a line 1 (stderr)", "b again")
+	if err := f.stop(); err != nil {
+		t.Error(err)
+	}
+	if len(f.died) != 2 || f.died[0].ExitCode != 4 || f.died[1].ExitCode != 5 {
+		t.Errorf("told: %+v", f.died)
+	}
+}
+
+// TestFollowTellsInTime: a death is told though the output doesn't end, and at
+// the latest when following does.
+func TestFollowTellsInTime(t *testing.T) {
+	w := newWorld(t, enginetest.Options{}, "a+:")
+	w.mustUp()
+	w.fake.Inject(enginetest.Fault{Op: "container.logs", Kind: enginetest.Hang})
+	for _, ends := range []bool{false, true} {
+		f := w.follow(deploy.LogOptions{}, w.observe().Containers)
+		id := w.container("a").ID
+		w.fake.Exit("a", 3)
+		short, cancel := context.WithTimeout(w.ctx, 50*time.Millisecond)
+		f.follower.Read(short, id)
+		cancel()
+		for !ends && f.deaths() == 0 {
+			select {
+			case <-f.changed:
+			case <-w.ctx.Done():
+				t.Fatal("it isn't told")
+			}
+		}
+		if err := f.stop(); err != nil {
+			t.Error(err)
+		}
+		if f.deaths() != 1 {
+			t.Errorf("told %d times", f.deaths())
+		}
+		w.mustUp()
 	}
 }
 

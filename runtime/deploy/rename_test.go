@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -258,5 +259,36 @@ func TestTagComesBack(t *testing.T) {
 	}
 	if again, err := deploy.Preview(w.ctx, w.driver, w.request()); err != nil || again.Changes() > 0 {
 		t.Errorf("something is left to do: %v\n%s", err, again)
+	}
+}
+
+// TestOrphansDrain: what a component that is gone from the project has to work
+// off is waited for before it stops; that this fails ends nothing.
+func TestOrphansDrain(t *testing.T) {
+	for _, fails := range []error{nil, errors.New("not drained")} {
+		w := newWorld(t, enginetest.Options{}, "a:", "b:")
+		w.change("a", func(s *types.ServiceConfig) { s.Labels = types.Labels{deploy.LabelComponent: "agent"} })
+		w.mustUp()
+		delete(w.project.Services, "a")
+		var asked []string
+		w.mustUp(removeOrphans, func(r *deploy.UpRequest) {
+			r.Drain = func(_ context.Context, components []string, tell func(string)) error {
+				asked = append(asked, components...)
+				if got := w.running(); got != "a=p-a-1 b=p-b-1" {
+					t.Errorf("meanwhile %s", got)
+				}
+				tell("agent 1")
+				return fails
+			}
+		})
+		if got := w.running(); got != "b=p-b-1" || !slices.Equal(asked, []string{"agent"}) {
+			t.Errorf("asked for %q, and then %s", asked, got)
+		}
+		w.mustUp(func(r *deploy.UpRequest) {
+			r.Drain = func(context.Context, []string, func(string)) error {
+				t.Error("there is nothing to wait for")
+				return nil
+			}
+		})
 	}
 }

@@ -27,6 +27,7 @@ type UpRequest struct {
 	// Confirm is asked whether volumes may be made anew, which loses what they
 	// hold. Without it, or where it says no, they stay as they are.
 	Confirm func([]plan.Volume) (bool, error)
+	Drain   Drain // for components that the project has no more; nil for none
 	Border  Border
 }
 
@@ -103,7 +104,7 @@ func Up(ctx context.Context, d Driver, req UpRequest) (UpResult, error) {
 func newExecutor(d Driver, req UpRequest) *executor {
 	e := &executor{
 		driver: d, project: req.Project, digests: req.Digests, parallel: req.Parallel, report: req.Report, grace: req.Grace,
-		timeout: req.Timeout, border: req.Border, renew: req.Options.RenewAnonVolumes, memory: req.BuildMemory, ids: map[int]string{},
+		timeout: req.Timeout, drain: req.Drain, border: req.Border, renew: req.Options.RenewAnonVolumes, memory: req.BuildMemory, ids: map[int]string{},
 		moved: map[string]string{}, replaced: map[string]bool{}, retired: map[string]bool{}, served: map[string]bool{}, unpaused: map[string]bool{},
 	}
 	if e.parallel == 0 {
