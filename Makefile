@@ -49,7 +49,8 @@ demo: build
 demo-offline: build
 	@scripts/demo bin/ww offline
 
-test: lint tools images
+test:
+	@$(MAKE) --no-print-directory -j3 lint tools images
 	CGO_ENABLED=1 $(GO) test -race -timeout 28m ./...
 
 lint:

@@ -18,7 +18,8 @@ type Binary struct {
 	Arch    string
 	Version string // of this ww, for building from source
 
-	digest []byte // of the file: it goes into many contexts and is read once
+	digest  []byte // of the file: it goes into many contexts and is read once
+	dynamic bool   // this program would do, if it were static
 }
 
 // BinaryVariable names a binary to take in place of all others.
@@ -47,9 +48,11 @@ func FindBinary(arch string) (Binary, error) {
 		self = resolved
 	}
 	for _, candidate := range []string{self, filepath.Join(filepath.Dir(self), "ww-linux-"+arch)} {
-		if usable(candidate, arch) == nil {
+		err := usable(candidate, arch)
+		if err == nil {
 			return b.at(candidate)
 		}
+		b.dynamic = b.dynamic || candidate == self && errors.Is(err, errDynamic)
 	}
 	return b, nil
 }
@@ -62,6 +65,9 @@ func (b Binary) at(path string) (Binary, error) {
 }
 
 func (b Binary) missing() error {
+	if b.dynamic {
+		return fmt.Errorf("this ww can't run in images FROM scratch, as it is %w (`make build` does so)", errDynamic)
+	}
 	return fmt.Errorf("there is no ww binary for linux/%s: put one beside this program as ww-linux-%s (`make cross` builds it), or name one in %s",
 		b.Arch, b.Arch, BinaryVariable)
 }
@@ -103,11 +109,13 @@ func usable(name, arch string) error {
 	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {
-			return errors.New("not statically linked: build it with CGO_ENABLED=0")
+			return errDynamic
 		}
 	}
 	return nil
 }
+
+var errDynamic = errors.New("not statically linked: build it with CGO_ENABLED=0")
 
 func setting(info *debug.BuildInfo, key string) string {
 	for _, s := range info.Settings {

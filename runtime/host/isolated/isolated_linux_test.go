@@ -241,7 +241,7 @@ func mustWorld(t *testing.T, config string, limits process.Limits) *world {
 }
 
 func (w *world) ask(t *testing.T, word string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), ctxKey{}, true), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), ctxKey{}, true), time.Minute)
 	defer cancel()
 	got, err := w.Handle(ctx, bus.Message{ID: "m", SessionID: "s", Payload: component.JSONString(word)}, &out{})
 	return string(got), err
