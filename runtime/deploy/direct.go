@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -30,6 +31,9 @@ const (
 	// refusals is how long a container may have its port closed before it is
 	// looked at in another way as well.
 	refusals = 2 * time.Second
+	// busy is that where the container is on a bridge of this very machine: it is
+	// the machine that is slow then, and every other way is slower.
+	busy = 10 * time.Second
 )
 
 // direct asks a component for its readiness over the project's network, where
@@ -103,13 +107,24 @@ func (e *executor) knock(ctx context.Context, s plan.Step, id, port string, ask 
 	if err != nil || ip == "" || port == "" {
 		return errNoVerdict
 	}
+	addr := net.JoinHostPort(ip, port)
+	return persist(ctx, func() bool { return bridged(ip) }, func() (bool, error) { return ask(addr) })
+}
+
+// persist asks until the answer is yes, or no answer can be expected any more:
+// errNoVerdict then. here tells whether what is asked is on this very machine.
+func persist(ctx context.Context, here func() bool, ask func() (bool, error)) error {
 	begin := time.Now()
 	for pause := 3 * time.Millisecond; ; pause = min(2*pause, 40*time.Millisecond) {
-		ready, err := ask(net.JoinHostPort(ip, port))
+		ready, err := ask()
 		if err == nil && ready {
 			return nil
 		}
-		if !errors.Is(err, syscall.ECONNREFUSED) || time.Since(begin) > refusals {
+		var late net.Error
+		refused := errors.Is(err, syscall.ECONNREFUSED)
+		switch waited := time.Since(begin); {
+		case refused && waited <= refusals:
+		case waited > busy, !refused && !(errors.As(err, &late) && late.Timeout()), !here():
 			return errNoVerdict
 		}
 		timer := time.NewTimer(pause)
@@ -120,6 +135,26 @@ func (e *executor) knock(ctx context.Context, s plan.Step, id, port string, ask 
 			return ctx.Err()
 		}
 	}
+}
+
+// bridged reports whether an address is on a bridge that this machine has, so that
+// nothing else can have that address. A network of that range behind another kind
+// of interface proves nothing.
+func bridged(ip string) bool {
+	addr := net.ParseIP(ip)
+	interfaces, _ := net.Interfaces()
+	for _, i := range interfaces {
+		if _, err := os.Stat(filepath.Join("/sys/class/net", i.Name, "bridge")); err != nil {
+			continue
+		}
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && n.Contains(addr) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // nearby keeps no connection: what it asks may be gone the next moment.
