@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"crypto/sha256"
 	"debug/buildinfo"
 	"debug/elf"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // Binary is the ww binary that goes into images.
@@ -18,7 +20,7 @@ type Binary struct {
 	Arch    string
 	Version string // of this ww, for building from source
 
-	digest  []byte // of the file: it goes into many contexts and is read once
+	digest  []byte // tells it from every other one, in all contexts that it goes into
 	dynamic bool   // this program would do, if it were static
 }
 
@@ -60,8 +62,50 @@ func FindBinary(arch string) (Binary, error) {
 func (b Binary) at(path string) (Binary, error) {
 	b.Path = path
 	var err error
-	b.digest, err = file{source: path}.sum()
+	b.digest, err = identity(path)
 	return b, err
+}
+
+// identity gives a digest of a program without reading all of it: Go notes in
+// each what was linked and a hash of the outcome. A program that has no such note,
+// because it was linked with an id of somebody's choice, is read.
+func identity(path string) ([]byte, error) {
+	id, size, err := buildID(path)
+	if err != nil || strings.Count(id, "/") != 3 {
+		return file{source: path}.sum()
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", id, size))
+	return sum[:], nil
+}
+
+// buildID reads the build id that Go notes in an ELF file, and the file's size.
+func buildID(path string) (id string, size int64, err error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer r.Close()
+	info, err := r.Stat()
+	if err != nil {
+		return "", 0, err
+	}
+	f, err := elf.NewFile(r)
+	if err != nil {
+		return "", 0, err
+	}
+	note := f.Section(".note.go.buildid")
+	if note == nil {
+		return "", 0, nil
+	}
+	b, err := note.Data()
+	if err != nil {
+		return "", 0, err
+	}
+	const head = 16 // the sizes of name and text, the type, and the name: "Go"
+	if len(b) < head || string(b[12:head]) != "Go\x00\x00" {
+		return "", 0, nil
+	}
+	return strings.TrimRight(string(b[head:min(len(b), head+int(f.ByteOrder.Uint32(b[4:])))]), "\x00"), info.Size(), nil
 }
 
 func (b Binary) missing() error {
