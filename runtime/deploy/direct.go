@@ -115,7 +115,7 @@ func (e *executor) knock(ctx context.Context, s plan.Step, id, port string, ask 
 // errNoVerdict then. here tells whether what is asked is on this very machine.
 func persist(ctx context.Context, here func() bool, ask func() (bool, error)) error {
 	begin := time.Now()
-	for pause := 3 * time.Millisecond; ; pause = min(2*pause, 40*time.Millisecond) {
+	for pause := 3 * time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		ready, err := ask()
 		if err == nil && ready {
 			return nil
