@@ -15,7 +15,7 @@ const maxNameBytes = 512
 // and TTL. It may be called twice.
 func (m *Message) Prepare(now time.Time) {
 	if m.ID == "" {
-		m.ID = NewID()
+		m.ID = newID(now)
 	}
 	if m.CreatedAt.IsZero() {
 		m.CreatedAt = now.UTC()

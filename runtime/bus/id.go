@@ -15,10 +15,12 @@ const idAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 var idEncoding = base32.NewEncoding(idAlphabet).WithPadding(base32.NoPadding)
 
 // NewID returns a new unique id. Ids sort by the millisecond they were made in.
-func NewID() string {
+func NewID() string { return newID(time.Now()) }
+
+func newID(now time.Time) string {
 	var tail [10]byte
 	rand.Read(tail[:]) // never fails
-	return formatID(time.Now(), tail)
+	return formatID(now, tail)
 }
 
 // DeriveID returns the id of output number index of the message cause, for the

@@ -43,8 +43,8 @@ func (b *Bus) join(ctx context.Context, c bus.Consumer) (context.Context, *queue
 	q.consumer = c
 	q.consumers++
 	q.exorcise()
-	q.letIn() // it may have raised the limit
 	clear(b.subscribers)
+	q.letIn() // it may have raised the limit
 	ctx, cancel := context.WithCancel(ctx)
 	key := b.next
 	b.next++

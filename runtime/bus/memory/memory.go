@@ -37,6 +37,7 @@ type Bus struct {
 	running sync.WaitGroup // calls of Consume
 	done    chan struct{}  // closed by Close
 	start   time.Time
+	waiters sync.Pool // who publishes faster than a queue is worked off needs one for each message
 
 	mu          sync.Mutex
 	queues      map[string]*queue
@@ -73,6 +74,7 @@ func New(o Options) *Bus {
 	return &Bus{
 		opts:        o,
 		inboxes:     bus.NewInboxes(bus.NewID()),
+		waiters:     sync.Pool{New: newWaiter},
 		done:        make(chan struct{}),
 		start:       time.Now(),
 		queues:      map[string]*queue{},
@@ -107,8 +109,7 @@ func (b *Bus) StopAccepting() {
 // sendAway lets all who wait for room see that it is in vain. With b.mu held.
 func (b *Bus) sendAway() {
 	for _, q := range b.queues {
-		for q.letIn() {
-		}
+		q.admit()
 	}
 }
 

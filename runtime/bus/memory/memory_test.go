@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,6 +198,63 @@ func TestPublishWaitsForRoom(t *testing.T) {
 		synctest.Wait()
 		if s := stats(t, b, "a"); s.Handled != waiting+2 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// Who waits for room gets it in a moment, however little there is, before those
+// who come later, and nobody comes in where there is none.
+func TestPublishInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 1_000
+		b := memory.New(memory.Options{QueueLimit: limit})
+		defer b.Close()
+		for range limit {
+			publish(t, b, message("a"))
+		}
+		var mu sync.Mutex
+		var in []int
+		for i := range 5 {
+			go func() {
+				if err := b.Publish(t.Context(), message("a")); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				in = append(in, i)
+			}()
+			synctest.Wait()
+		}
+		work := make(chan struct{})
+		go b.Consume(t.Context(), bus.Consumer{Component: "a", Handler: func(context.Context, bus.Message) ([]bus.Message, error) {
+			<-work
+			return nil, nil
+		}}, nil)
+		for i := range 5 {
+			work <- struct{}{}
+			synctest.Wait()
+			if i == 0 { // one who comes while there is room for one, which another waits for
+				go func() {
+					if err := b.Publish(t.Context(), message("a")); err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					in = append(in, 5)
+				}()
+				synctest.Wait()
+			}
+			time.Sleep(10 * time.Millisecond) // virtual
+			mu.Lock()
+			if s := stats(t, b, "a"); len(in) != i+1 || in[i] != i || s.Depth != limit {
+				t.Errorf("after %d were handled: in %v, %+v", i+1, in, s)
+			}
+			mu.Unlock()
+		}
+		close(work)
+		synctest.Wait()
+		if s := stats(t, b, "a"); s.Handled != limit+6 || len(in) != 6 {
+			t.Errorf("in the end: in %v, %+v", in, s)
 		}
 	})
 }

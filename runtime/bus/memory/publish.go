@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"container/list"
 	"context"
 	"fmt"
 	"time"
@@ -32,82 +31,52 @@ func (b *Bus) Publish(ctx context.Context, ms ...bus.Message) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	w, err := b.offer(ctx, items, nil)
-	if err != nil || w == nil {
-		return err
+	w, diverted, err := b.offer(bus.InHandler(ctx), items)
+	if w != nil {
+		diverted, err = b.await(ctx, w)
 	}
-	ctx, cancel := bus.WithDefaultDeadline(ctx) // it costs more than the rest: only who waits has one
-	defer cancel()
-	for w != nil && err == nil {
-		select {
-		case <-w.turn:
-			w, err = b.offer(ctx, items, w)
-		case <-ctx.Done():
-			return b.giveUp(ctx, w)
-		}
-	}
+	b.logDead(diverted)
 	return err
 }
 
-// waiter is one who waits for room in a queue.
-type waiter struct {
-	queue *queue
-	place *list.Element
-	turn  chan struct{}
-}
-
-// wait takes a place among those who wait: the first one for who was let in
-// and found that another had been faster.
-func (q *queue) wait(from *waiter) *waiter {
-	w := &waiter{queue: q, turn: make(chan struct{})}
-	if from != nil && from.queue == q {
-		w.place = q.room.PushFront(w.turn)
-	} else {
-		w.place = q.room.PushBack(w.turn)
-	}
-	return w
-}
-
-// offer queues all items, or none and returns who waits. from is who did
-// before. What handlers send always fits: they would wait for each other.
-func (b *Bus) offer(ctx context.Context, items []*item, from *waiter) (*waiter, error) {
-	w, diverted, err := b.tryOffer(bus.InHandler(ctx), items, from)
-	b.logDead(diverted)
-	return w, err
-}
-
-func (b *Bus) tryOffer(inside bool, items []*item, from *waiter) (*waiter, []burial, error) {
+// offer queues all items, or none and returns who waits. What handlers send
+// always fits: they would wait for each other.
+func (b *Bus) offer(inside bool, items []*item) (*waiter, []burial, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if from != nil { // what room it doesn't use is another's
-		defer from.queue.letIn()
-	}
-	switch {
-	case inside:
-	case b.closed:
-		return nil, nil, bus.ErrClosed
-	case b.stopped:
-		return nil, nil, bus.ErrStopped
-	default:
-		if q := b.full(items); q != nil {
-			return q.wait(from), nil, nil
+	if !inside {
+		if err := b.refuses(); err != nil {
+			return nil, nil, err
 		}
-	}
-	if from != nil {
-		now := time.Now()
-		for _, it := range items {
-			it.queued = now
+		if q := b.occupied(items); q != nil {
+			return q.wait(items), nil, nil
 		}
 	}
 	return nil, b.route(items), nil
 }
 
-func (b *Bus) giveUp(ctx context.Context, w *waiter) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	w.queue.room.Remove(w.place) // nothing where it was let in meanwhile
-	w.queue.letIn()
-	return fmt.Errorf("publish: %w (gave up: %w)", w.queue.errFull(), ctx.Err())
+// refuses says why nothing comes in from outside any more. With b.mu held.
+func (b *Bus) refuses() error {
+	switch {
+	case b.closed:
+		return bus.ErrClosed
+	case b.stopped:
+		return bus.ErrStopped
+	}
+	return nil
+}
+
+// occupied returns a queue that has no room for one of the items, or others who
+// wait for some. With b.mu held.
+func (b *Bus) occupied(items []*item) *queue {
+	for _, it := range items {
+		for _, q := range b.receivers(&it.message) {
+			if q.room.Len() > 0 || q.full() {
+				return q
+			}
+		}
+	}
+	return nil
 }
 
 // full returns a queue that has no room for one of the items. With b.mu held.

@@ -30,11 +30,12 @@ type lane struct {
 
 // queue is what one component has to handle. The mutex of its bus guards it.
 type queue struct {
-	bus    *Bus
-	itself [1]*queue // a list with this one
-	name   string
-	room   list.List // of chan struct{}: who waits to publish, first come first
-	lanes  map[uint64]*lane
+	bus     *Bus
+	itself  [1]*queue // a list with this one
+	name    string
+	room    list.List // of *waiter: who waits to publish, first come first
+	opening bool      // some of them are let in soon
+	lanes   map[uint64]*lane
 
 	// Lanes whose first message can be handled now, oldest first.
 	readyFirst, readyLast *lane
@@ -112,6 +113,7 @@ func (q *queue) remove(it *item) {
 	if it.lane.first != nil {
 		q.wake(it.lane)
 	}
+	q.letIn()
 }
 
 // forget takes the first message off a lane.
@@ -121,7 +123,6 @@ func (q *queue) forget(l *lane) {
 	if l.first = l.first.next; l.first == nil {
 		delete(q.lanes, l.key)
 	}
-	q.letIn()
 }
 
 // release gives a message back as if it had not been taken.
@@ -187,16 +188,4 @@ func (q *queue) errFull() error {
 		return fmt.Errorf("%w: %q has %d dead letters: requeue or discard them", bus.ErrFull, q.name, n)
 	}
 	return fmt.Errorf("%w: that of %q has its limit of %d messages", bus.ErrFull, q.name, q.limit())
-}
-
-// letIn tells the first of those who wait for room, where there is some or
-// where waiting is in vain. It reports whether there was one. Who is let in
-// calls it again after having published, or after giving up.
-func (q *queue) letIn() bool {
-	e := q.room.Front()
-	if e == nil || !q.bus.stopped && !q.bus.closed && q.full() {
-		return false
-	}
-	close(q.room.Remove(e).(chan struct{}))
-	return true
 }
