@@ -26,7 +26,7 @@ func (b *Bus) Consume(ctx context.Context, c bus.Consumer, ready func()) error {
 	if ready != nil {
 		ready()
 	}
-	newCrew(ctx, hctx, b, q, &c).run()
+	(&crew{bus: b, queue: q, consumer: &c, ctx: ctx, handlers: hctx}).run()
 	return nil
 }
 
@@ -69,40 +69,6 @@ type delivery struct {
 	began    time.Time
 	outputs  []*item
 	err      error
-}
-
-// work handles messages as long as there are some for it. It finishes one and
-// takes the next with one lock of the mutex, for which all compete.
-func (b *Bus) work(of *crew) {
-	c, q := of.consumer, of.queue
-	var now time.Time
-	b.mu.Lock()
-	for {
-		it, waited := of.take()
-		if it == nil {
-			b.mu.Unlock()
-			return
-		}
-		if waited || now.IsZero() {
-			now = time.Now()
-		}
-		d := delivery{instance: c.Instance, began: now, message: it.message}
-		d.message.RetryCount = it.retries
-		c.Refine(&d.message)
-		handle, logs := b.begin(q, it, &d)
-		if handle {
-			b.mu.Unlock()
-			d.call(of.handlers, c)
-			now = time.Now()
-			b.mu.Lock()
-			logs = b.settle(of.handlers, q, it, &d, now)
-		}
-		if logs != nil {
-			b.mu.Unlock()
-			logs()
-			b.mu.Lock()
-		}
-	}
 }
 
 func (d *delivery) call(ctx context.Context, c *bus.Consumer) {

@@ -2,6 +2,9 @@ package memory_test
 
 import (
 	"context"
+	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -74,4 +77,55 @@ func TestCrews(t *testing.T) {
 		}
 		stopY()
 	})
+}
+
+// TestWorkersAreShared: handlers that wait hold nobody up, of their own component
+// or of others; and those who called them don't stay for each component once there
+// is nothing to do.
+func TestWorkersAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const components, each = 100, 3
+		b := memory.New(memory.Options{})
+		gate := make(chan struct{})
+		for i := range components {
+			go b.Consume(t.Context(), bus.Consumer{Component: fmt.Sprint("c", i), Concurrency: each,
+				Handler: func(context.Context, bus.Message) ([]bus.Message, error) { <-gate; return nil, nil }}, nil)
+		}
+		synctest.Wait()
+		if n := serving(); n != 0 {
+			t.Errorf("%d goroutines wait for a first message", n)
+		}
+		for range each + 1 {
+			for i := range components {
+				publish(t, b, message(fmt.Sprint("c", i)))
+			}
+		}
+		synctest.Wait()
+		for i := range components {
+			if s := stats(t, b, fmt.Sprint("c", i)); s.InFlight != each || s.Lag != 1 {
+				t.Fatalf("c%d: %+v", i, s)
+			}
+		}
+		close(gate)
+		if left, err := b.Drain(t.Context()); err != nil || len(left) > 0 {
+			t.Fatalf("left %v, %v", left, err)
+		}
+		synctest.Wait()
+		if n, most := serving(), 4*runtime.GOMAXPROCS(0); n == 0 || n > most {
+			t.Errorf("%d goroutines wait for work, want some, and at most %d", n, most)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := serving(); n != 0 {
+			t.Errorf("%d goroutines are left", n)
+		}
+	})
+}
+
+// serving counts the goroutines that call handlers, or wait for that.
+func serving() int {
+	all := make([]byte, 8<<20)
+	return strings.Count(string(all[:runtime.Stack(all, true)]), "memory.(*Bus).serve(")
 }

@@ -49,6 +49,7 @@ type Bus struct {
 	depth       int           // of all queues
 	empty       chan struct{} // where someone waits: closed when depth is 0
 	watchers    []*watcher
+	workers     workers
 	trail       trail
 	dropped     int64
 	stopped     bool
@@ -71,7 +72,7 @@ func New(o Options) *Bus {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Bus{
+	b := &Bus{
 		opts:        o,
 		inboxes:     bus.NewInboxes(bus.NewID()),
 		waiters:     sync.Pool{New: newWaiter},
@@ -83,6 +84,8 @@ func New(o Options) *Bus {
 		gathered:    map[string]*gathering{},
 		consumers:   map[int]context.CancelFunc{},
 	}
+	b.workers.work.L = &b.mu
+	return b
 }
 
 // clock is a time as windows take it: that of the wall may go back.
@@ -183,6 +186,7 @@ func (b *Bus) Close() error {
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.dismiss()
 	for _, q := range b.queues {
 		q.stopTimers()
 	}

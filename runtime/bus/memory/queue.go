@@ -45,8 +45,9 @@ type queue struct {
 	sessions, ids            maphash.Seed     // its own
 	dead                     []bus.DeadLetter // oldest first
 	consumers                int
-	crews                    []*crew      // of the consumers, whose turn it is first
-	idle                     []*crew      // one for each goroutine that waits, who does it longest first
+	crews                    []*crew // of the consumers, whose turn it is first
+	listed                   bool    // among those where there may be work
+	nextListed               *queue
 	consumer                 bus.Consumer // what the last one said of all messages
 	ghost                    *time.Timer  // where there are no consumers: when the next message expires
 	ghostDue                 time.Time
@@ -103,7 +104,7 @@ func (q *queue) wake(l *lane) {
 		q.readyLast.next = l
 	}
 	q.readyLast = l
-	q.summon()
+	q.list()
 }
 
 // remove takes a message that was taken away for good.
@@ -133,7 +134,7 @@ func (q *queue) release(it *item) {
 		q.readyLast = l
 	}
 	q.readyFirst = l
-	q.summon()
+	q.list()
 }
 
 // retry makes the message's lane wait.
