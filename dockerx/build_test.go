@@ -91,6 +91,27 @@ func TestBuildFails(t *testing.T) {
 	})
 }
 
+// TestRemoveImageOfOthers: that what an image was built upon has just gone, with
+// another one, is no failure; the image itself is gone in the end.
+func TestRemoveImageOfOthers(t *testing.T) {
+	h := newFake(t, enginetest.Options{})
+	build := &types.BuildConfig{Context: t.TempDir(), DockerfileInline: "FROM scratch\nLABEL a=b\n"}
+	if _, err := h.Build(h.ctx, deploy.BuildSpec{Service: "a", Image: "a:1", Build: build}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.fake.Inject(enginetest.Fault{Op: "image.remove", N: 1, Kind: enginetest.Fail, Message: "unrecognized image ID sha256:5b64"})
+	if err := h.RemoveImage(h.ctx, "a:1"); err != nil {
+		t.Error(err)
+	}
+	h.fake.Inject(enginetest.Fault{Op: "image.remove", N: 1, Kind: enginetest.Fail, Message: "unrecognized image ID sha256:5b64"})
+	if err := h.RemoveImage(h.ctx, "a:1"); err != nil {
+		t.Errorf("one that is gone: %v", err)
+	}
+	if n := len(h.fake.Calls("image.remove")); n != 3 {
+		t.Errorf("%d removals", n)
+	}
+}
+
 // TestBuildLosesLayer: what was removed under a build, with another image, is
 // built anew; what goes on being lost is told.
 func TestBuildLosesLayer(t *testing.T) {

@@ -190,6 +190,13 @@ func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
 	return e.call(ctx, "remove image "+ref, func(c *client.Client) error {
 		_, err := c.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
+		if err != nil && strings.Contains(err.Error(), "unrecognized image ID") {
+			// What it was built upon has just gone with another image.
+			_, err = c.ImageInspect(ctx, ref)
+			if err == nil {
+				_, err = c.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
+			}
+		}
 		return gone(err)
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/syntax"
+	"woodwork.dev/ww/templates"
 )
 
 func (t *tool) checkCommand() *cli.Command {
@@ -121,11 +122,12 @@ func (t *tool) containerMistakes(ctx context.Context, files []string, known synt
 	if slices.Contains(files, "-") {
 		return nil, nil // it has been read
 	}
-	l, err := compose.Load(ctx, compose.Request{Files: files})
+	// No image is made of this: any file does in place of the binary for them.
+	l, err := compose.Load(ctx, compose.Request{Files: files, Binary: templates.Binary{Path: files[0]}})
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case l == nil || l.Generated == nil:
+	case l == nil || l.Model == nil:
 		return nil, nil
 	case err != nil:
 		return syntax.Diagnostics{{Severity: syntax.Error, Code: "invalid", Span: placeless(l), Message: err.Error()}}, nil
@@ -134,9 +136,14 @@ func (t *tool) containerMistakes(ctx context.Context, files []string, known synt
 		// The variables of a system are looked up when it starts.
 		return slices.DeleteFunc(ds, func(d syntax.Diagnostic) bool { return d.Code == unsetVariable }), err
 	}
+	// What only containers need is no mistake where something may run without any.
+	counts := func(d syntax.Diagnostic) bool {
+		return l.Generated != nil || d.Code == "bad-image" ||
+			!slices.ContainsFunc(l.Model.Components, func(c *model.Component) bool { return c.Deployment == nil })
+	}
 	var out syntax.Diagnostics
 	for _, d := range l.Diagnostics {
-		if d.Severity == syntax.Error && !slices.ContainsFunc(known, func(k syntax.Diagnostic) bool { return k.String() == d.String() }) {
+		if d.Severity == syntax.Error && counts(d) && !slices.ContainsFunc(known, func(k syntax.Diagnostic) bool { return k.String() == d.String() }) {
 			out = append(out, d)
 		}
 	}

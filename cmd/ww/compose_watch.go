@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -150,7 +151,11 @@ func sourceRules(l *compose.Loaded, name string) ([]fswatch.Rule, error) {
 		if !filepath.IsAbs(p) {
 			p = filepath.Join(l.Dir, filepath.FromSlash(p))
 		}
-		r, err := fswatch.Source(name, p, filepath.Join(p, ".dockerignore"))
+		ignore := filepath.Join(p, ".dockerignore")
+		if info, err := os.Stat(p); err == nil && !info.IsDir() {
+			ignore = "" // it is watched alone
+		}
+		r, err := fswatch.Source(name, p, ignore)
 		if err != nil {
 			return nil, err
 		}

@@ -4,11 +4,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"woodwork.dev/ww/compose"
 	"woodwork.dev/ww/dockerx/enginetest"
+	"woodwork.dev/ww/templates"
 )
 
 // write puts a file into the system's folder.
@@ -204,6 +207,48 @@ out = output console {}
 
 // TestWatchSystem: components of a .ww file need no develop section, and a
 // change of the file is applied.
+// TestWatchOfSource: what a program's image is made of is watched, a folder without
+// what its .dockerignore leaves out, and a file alone.
+func TestWatchOfSource(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"main.ww":           "a = core exec { image: \"i\"  command: [\"x\"]  source: \"x.sh\" }\nb = core exec { image: \"i\"  command: [\"x\"]  source: \"src\" }\n",
+		"x.sh":              "x",
+		"y.sh":              "y",
+		"src/z.sh":          "z",
+		"src/.dockerignore": "*.txt\n",
+	} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := compose.Load(t.Context(), compose.Request{Files: []string{filepath.Join(dir, "main.ww")}, Binary: templates.Binary{Path: filepath.Join(dir, "x.sh")}})
+	if err != nil || l.Diagnostics.HasErrors() {
+		t.Fatal(err, l.Diagnostics)
+	}
+	for component, want := range map[string][]string{"a": {"x.sh"}, "b": {"src/z.sh"}} {
+		rules, err := sourceRules(l, component)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, name := range []string{"x.sh", "y.sh", "src/z.sh", "src/notes.txt"} {
+			for _, r := range rules {
+				if _, ok := r.Match(filepath.Join(dir, name)); ok {
+					got = append(got, name)
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: watched are %q, want %q", component, got, want)
+		}
+	}
+}
+
 func TestWatchSystem(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, "watchww", map[string]string{"main.ww": watchedSystem})

@@ -67,6 +67,19 @@ func TestPingRedis(t *testing.T) {
 	}
 }
 
+func TestAsksRedis(t *testing.T) {
+	for check, want := range map[string]bool{
+		`/bin/sh -c REDISCLI_AUTH="$(cat /run/secrets/bus_password)" redis-cli ping | grep -q PONG`: true,
+		"redis-cli ping": true,
+		"/ww bus health": false,
+		"":               false,
+	} {
+		if got := asksRedis(strings.SplitN(check, " ", 3)); got != want {
+			t.Errorf("%q: %v", check, got)
+		}
+	}
+}
+
 // TestPingRedisEnds: a server that says nothing is given up with the context.
 func TestPingRedisEnds(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

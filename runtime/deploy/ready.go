@@ -143,7 +143,7 @@ func (e *executor) byProbe(ctx context.Context, svc types.ServiceConfig, s plan.
 			return err
 		}
 	}
-	if svc.Labels[LabelPhase] == phaseBus {
+	if svc.Labels[LabelPhase] == phaseBus && asksRedis(test) {
 		if err := e.directBus(ctx, svc, s, id); !errors.Is(err, errNoVerdict) {
 			return err
 		}
