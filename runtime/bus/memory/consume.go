@@ -134,6 +134,6 @@ func (b *Bus) settle(ctx context.Context, q *queue, it *item, d *delivery, now t
 	q.retry(it, delay)
 	m, err := d.message, d.err
 	return func() {
-		b.opts.Log.Warn("message will be tried again", "component", q.name, m.Identity(), "error", err, "delay", delay, bus.Stack(err))
+		b.opts.Log.Warn("message will be tried again", "component", q.name, m.Identity(), "error", err, "delay", delay.String(), bus.Stack(err))
 	}
 }

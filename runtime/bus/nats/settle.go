@@ -203,7 +203,7 @@ func (k *consumer) retry(ctx context.Context, it *item, m bus.Message, cause err
 	past.Deliveries = 0
 	past.Error = cause.Error()
 	past.Due = time.Now().Add(delay)
-	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, bus.Stack(cause))
+	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay.String(), bus.Stack(cause))
 	err := k.settle(ctx, it, "retry message "+m.ID, func(ctx context.Context) error { return k.note(ctx, it, past) })
 	if err != nil {
 		k.unsettled(it, m, err)

@@ -197,7 +197,7 @@ func (k *consumer) retry(e *entry, cause error) {
 		k.bury(e, errors.Join(cause, err), e.message.RetryCount+1)
 		return
 	}
-	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay, bus.Stack(cause))
+	k.logMessage(m).Warn("message will be tried again", "error", cause, "delay", delay.String(), bus.Stack(cause))
 	if m.SessionID != "" {
 		k.mu.Lock()
 		e.part.heads[m.SessionID] = m.ID
