@@ -228,6 +228,20 @@ func TestForeground(t *testing.T) {
 	}
 }
 
+// foreground brings the system up in the foreground, until it has written something.
+func (s *system) foreground(t *testing.T, seen string) (c *exec.Cmd, out *watched, done <-chan error) {
+	t.Helper()
+	c, out = s.command("compose", "up"), watch(seen)
+	c.Stdout, c.Stderr = out, out
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	out.wait(t, "it doesn't come up", out.seen)
+	return c, out, ended
+}
+
 // TestLastWords: what containers write while they go down is shown, all of it,
 // and each end after it; also what has ended while the system came up.
 func TestLastWords(t *testing.T) {
@@ -240,15 +254,7 @@ services:
     stop_grace_period: 30s
     command: ["sh", "-c", "trap 'i=0; while [ $$i -lt 200 ]; do echo word $$i; i=$$((i+1)); done; exit 7' TERM; echo up; while :; do sleep 0.1; done"]
 `})
-	c := s.command("compose", "up")
-	out := watch("talker-1 | up")
-	c.Stdout, c.Stderr = out, out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- c.Wait() }()
-	out.wait(t, "it doesn't come up", out.seen)
+	c, out, done := s.foreground(t, "talker-1 | up")
 	out.wait(t, "nobody says how the job ended", out.expect(s.name+"-job-1 exited with code 0"))
 	_ = c.Process.Signal(os.Interrupt)
 	select {
@@ -280,15 +286,7 @@ d = docker { components = { stubborn = {
     command = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"]
     stop_grace_period = 5m
 } } }`})
-	c := s.command("compose", "up")
-	out := watch("stubborn-1 | up")
-	c.Stdout, c.Stderr = out, out
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- c.Wait() }()
-	out.wait(t, "it doesn't come up", out.seen)
+	c, out, done := s.foreground(t, "stubborn-1 | up")
 	next := out.expect("Ctrl-C again kills")
 	_ = c.Process.Signal(os.Interrupt)
 	out.wait(t, "the first signal isn't heard", next)

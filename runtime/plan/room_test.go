@@ -89,6 +89,18 @@ func TestNamesMove(t *testing.T) {
 	}
 }
 
+// renamed is a project that was brought up, and then got other names, with what
+// there is of it and the plan for that.
+func renamed(t *testing.T, rnd *rand.Rand, round int, opts Options) (*types.Project, *engine, Plan) {
+	t.Helper()
+	p := single(rnd)
+	e := newEngine(p)
+	moveNames(rnd, p, e, -1)
+	e.run(t, rnd, p, hashesOf(p), planUp(t, p, e.Observed, opts), 1<<20)
+	moveNames(rnd, p, e, round)
+	return p, e, planUp(t, p, e.Observed, opts)
+}
+
 // TestNamesMoveLast: nothing that has run is removed before all that is new is
 // ready.
 func TestNamesMoveLast(t *testing.T) {
@@ -96,12 +108,7 @@ func TestNamesMoveLast(t *testing.T) {
 	all := Options{Wait: true, RemoveOrphans: true}
 	moved := 0
 	for round := range 1000 {
-		p := single(rnd)
-		e := newEngine(p)
-		moveNames(rnd, p, e, -1)
-		e.run(t, rnd, p, hashesOf(p), planUp(t, p, e.Observed, all), 1<<20)
-		moveNames(rnd, p, e, round)
-		update := planUp(t, p, e.Observed, all)
+		p, e, update := renamed(t, rnd, round, all)
 		waiting := 0
 		for _, s := range update.Steps {
 			if s.Op == Ready {
@@ -133,12 +140,7 @@ func TestOrphansDrain(t *testing.T) {
 	all := Options{Wait: true, RemoveOrphans: true}
 	drained := 0
 	for round := range 1000 {
-		p := single(rnd)
-		e := newEngine(p)
-		moveNames(rnd, p, e, -1)
-		e.run(t, rnd, p, hashesOf(p), planUp(t, p, e.Observed, all), 1<<20)
-		moveNames(rnd, p, e, round)
-		update := planUp(t, p, e.Observed, all)
+		p, e, update := renamed(t, rnd, round, all)
 		drains := map[int]Step{}
 		for _, s := range update.Steps {
 			if s.Op == Drain {

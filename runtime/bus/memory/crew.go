@@ -22,7 +22,6 @@ type crew struct {
 
 	running  sync.WaitGroup // what is being handled
 	inFlight int
-	over     bool // it takes nothing any more
 }
 
 // run has messages handled until its context is done, and what is begun has ended.
@@ -34,14 +33,13 @@ func (c *crew) run() {
 	b.mu.Unlock()
 	<-c.ctx.Done()
 	b.mu.Lock()
-	c.over = true
 	q.crews = slices.DeleteFunc(q.crews, func(of *crew) bool { return of == c })
 	b.mu.Unlock()
 	c.running.Wait()
 }
 
 func (c *crew) free() bool {
-	return !c.over && c.inFlight < max(c.consumer.Concurrency, 1) && c.ctx.Err() == nil
+	return c.inFlight < max(c.consumer.Concurrency, 1) && c.ctx.Err() == nil
 }
 
 // turn returns the crew whose turn it is to handle a message; nil if all have
@@ -141,9 +139,17 @@ func (b *Bus) take() (c *crew, it *item, waited bool) {
 // next with one lock of the mutex, for which all compete.
 func (b *Bus) serve() {
 	var now time.Time
+	var c *crew
+	defer func() {
+		if c != nil { // its handler has ended this goroutine
+			c.running.Done()
+		}
+	}()
 	b.mu.Lock()
 	for {
-		c, it, waited := b.take()
+		var it *item
+		var waited bool
+		c, it, waited = b.take()
 		if c == nil {
 			b.mu.Unlock()
 			return
@@ -159,11 +165,9 @@ func (b *Bus) serve() {
 		if handle {
 			b.without(func() { d.call(c.handlers, c.consumer) })
 			now = time.Now()
-			c.inFlight--
 			logs = b.settle(c.handlers, q, it, &d, now)
-		} else {
-			c.inFlight--
 		}
+		c.inFlight--
 		q.list() // if only because the crew has a hand free
 		if logs != nil {
 			b.without(logs)

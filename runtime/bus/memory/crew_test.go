@@ -124,6 +124,34 @@ func TestWorkersAreShared(t *testing.T) {
 	})
 }
 
+// TestHandlerEndsItsGoroutine: what a handler does to its goroutine keeps nobody
+// from stopping, nor others from working.
+func TestHandlerEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memory.New(memory.Options{})
+		defer b.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = b.Consume(ctx, bus.Consumer{Component: "a", Handler: func(context.Context, bus.Message) ([]bus.Message, error) {
+				runtime.Goexit()
+				return nil, nil
+			}}, nil)
+		}()
+		go b.Consume(t.Context(), bus.Consumer{Component: "b", Handler: func(context.Context, bus.Message) ([]bus.Message, error) { return nil, nil }}, nil)
+		publish(t, b, message("a"))
+		synctest.Wait()
+		publish(t, b, message("b"))
+		synctest.Wait()
+		if s := stats(t, b, "b"); s.Handled != 1 {
+			t.Errorf("b: %+v", s)
+		}
+		cancel()
+		<-ended
+	})
+}
+
 // serving counts the goroutines that call handlers, or wait for that.
 func serving() int {
 	all := make([]byte, 8<<20)

@@ -48,7 +48,7 @@ func (b *Bus) offer(inside bool, items []*item) (*waiter, []burial, error) {
 		if err := b.refuses(); err != nil {
 			return nil, nil, err
 		}
-		if q := b.occupied(items); q != nil {
+		if q := b.find(items, (*queue).occupied); q != nil {
 			return q.wait(items), nil, nil
 		}
 	}
@@ -66,24 +66,12 @@ func (b *Bus) refuses() error {
 	return nil
 }
 
-// occupied returns a queue that has no room for one of the items, or others who
-// wait for some. With b.mu held.
-func (b *Bus) occupied(items []*item) *queue {
+// find returns a queue of that kind that one of the items is for; nil if there is
+// none. With b.mu held.
+func (b *Bus) find(items []*item, kind func(*queue) bool) *queue {
 	for _, it := range items {
 		for _, q := range b.receivers(&it.message) {
-			if q.room.Len() > 0 || q.full() {
-				return q
-			}
-		}
-	}
-	return nil
-}
-
-// full returns a queue that has no room for one of the items. With b.mu held.
-func (b *Bus) full(items []*item) *queue {
-	for _, it := range items {
-		for _, q := range b.receivers(&it.message) {
-			if q.full() {
+			if kind(q) {
 				return q
 			}
 		}

@@ -183,6 +183,9 @@ func (q *queue) full() bool {
 	return len(q.dead) >= q.bus.opts.DeadLimit || q.depth >= q.limit() && !q.diverts()
 }
 
+// occupied reports whether there is none, or others wait for what there is.
+func (q *queue) occupied() bool { return q.room.Len() > 0 || q.full() }
+
 // errFull says what someone waited for in vain.
 func (q *queue) errFull() error {
 	if n := len(q.dead); n >= q.bus.opts.DeadLimit {

@@ -74,8 +74,8 @@ const (
 	// pause is how long those may wait on who wait for room while there is a little:
 	// to wake each for one message costs more than the message does.
 	pause = time.Millisecond
-	// little is a part of a queue's limit.
-	little = 1.0 / 4
+	// little is less than one in so many parts of a queue's limit.
+	little = 4
 )
 
 // letIn queues what those publish who wait, first come first served, as far as
@@ -85,7 +85,7 @@ func (q *queue) letIn() {
 	switch {
 	case q.room.Len() == 0, q.full():
 		return
-	case float64(q.limit()-q.depth) >= little*float64(q.limit()):
+	case little*(q.limit()-q.depth) >= q.limit():
 		q.admit()
 	case !q.opening:
 		q.opening = true
@@ -107,7 +107,7 @@ func (q *queue) admit() {
 		}
 		q.room.Remove(e)
 		if err == nil {
-			if other := b.full(w.items); other != nil {
+			if other := b.find(w.items, (*queue).full); other != nil {
 				other.seat(w)
 				continue
 			}
