@@ -16,6 +16,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"woodwork.dev/ww/dockerx/enginetest"
+	"woodwork.dev/ww/runtime/bus/bustest"
 	"woodwork.dev/ww/runtime/deploy"
 )
 
@@ -38,12 +39,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	_ = l.Close()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := tcp.Addr().String()
-	_ = tcp.Close()
+	closed := bustest.Nobody()
 	for name, tt := range map[string]struct{ host, remedy string }{
 		"no socket":     {"unix://" + filepath.Join(dir, "none"), "start the engine"},
 		"stale socket":  {"unix://" + stale, "start the engine"},

@@ -46,7 +46,7 @@ func TestExampleAutoscale(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort()
+	port := bustest.FreePort()
 	dir := t.TempDir()
 	text := strings.NewReplacer("8080", port, "10s", "1s", "5s", "500ms").Replace(string(src))
 	if err := os.WriteFile(filepath.Join(dir, "main.ww"), []byte(text), 0o644); err != nil {

@@ -151,7 +151,7 @@ func deployAndDo(t *testing.T, m manner, file, script string) string {
 	}
 	test := strings.Split(t.Name(), "/")
 	p := &performance{manner: m, t: t, system: &system{t: t, dir: t.TempDir(), name: "wwtest-conf-" + test[1] + "-" + m.name}}
-	p.ports = [2]string{freePort(), freePort()}
+	p.ports = [2]string{bustest.FreePort(), bustest.FreePort()}
 	p.env = append(os.Environ(), "COMPOSE_PROJECT_NAME="+p.name, "WW_COMPONENT_BINARY="+inImages, "NO_COLOR=1",
 		"PORT="+p.ports[0], "PORT2="+p.ports[1])
 	if m.redis {

@@ -18,6 +18,7 @@ import (
 
 	"woodwork.dev/ww/dockerx/enginetest"
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/bus/bustest"
 	"woodwork.dev/ww/runtime/plan"
 )
 
@@ -178,7 +179,7 @@ func listen(t *testing.T) (taken, free int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	free, err = strconv.Atoi(freePort())
+	free, err = strconv.Atoi(bustest.FreePort())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"woodwork.dev/ww/runtime/bus/bustest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of scripts")
@@ -79,9 +81,9 @@ func TestScripts(t *testing.T) {
 				asUsersHaveIt(env)
 			}
 			env.Setenv("DOCKER_HOST", "unix://"+filepath.Join(env.WorkDir, "no.sock"))
-			env.Setenv("PORT", freePort())
-			env.Setenv("PORT2", freePort())
-			env.Setenv("PORT3", freePort())
+			env.Setenv("PORT", bustest.FreePort())
+			env.Setenv("PORT2", bustest.FreePort())
+			env.Setenv("PORT3", bustest.FreePort())
 			env.Setenv("EXAMPLES", abs("../../examples"))
 			return nil
 		},
@@ -101,8 +103,8 @@ func TestEngine(t *testing.T) {
 			asUsersHaveIt(env)
 			project := "wwtest-" + scriptName(env)
 			env.Setenv("COMPOSE_PROJECT_NAME", project)
-			env.Setenv("PORT", freePort())
-			env.Setenv("PORT2", freePort())
+			env.Setenv("PORT", bustest.FreePort())
+			env.Setenv("PORT2", bustest.FreePort())
 			env.Setenv("WW", binary)
 			env.Setenv("EXAMPLES", abs("../../examples"))
 			env.Defer(func() { removeProject(project) })
@@ -218,16 +220,6 @@ func keptByEngine(network string) bool {
 	}
 	out, err := exec.Command("docker", "network", "rm", network).CombinedOutput()
 	return err != nil && strings.Contains(string(out), "active endpoints")
-}
-
-func freePort() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // commands are what scripts can do besides running programs.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"woodwork.dev/ww/runtime/bus/bustest"
 )
 
 // system is a project of a test's own, on the real engine.
@@ -29,7 +31,7 @@ func newSystem(t testing.TB, name string, files map[string]string) *system {
 			t.Fatal(err)
 		}
 	}
-	s.env = append(os.Environ(), "COMPOSE_PROJECT_NAME="+s.name, "WW_COMPONENT_BINARY="+inImages, "NO_COLOR=1", "PORT="+freePort())
+	s.env = append(os.Environ(), "COMPOSE_PROJECT_NAME="+s.name, "WW_COMPONENT_BINARY="+inImages, "NO_COLOR=1", "PORT="+bustest.FreePort())
 	t.Cleanup(func() { removeProject(s.name) })
 	return s
 }

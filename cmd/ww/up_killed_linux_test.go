@@ -11,12 +11,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"woodwork.dev/ww/runtime/bus/bustest"
 )
 
 // TestUpKilled: when ww is killed nothing that it has started is left: no handler's
 // process, no program, and nothing that a program has started.
 func TestUpKilled(t *testing.T) {
-	dir, port := t.TempDir(), freePort()
+	dir, port := t.TempDir(), bustest.FreePort()
 	pids := filepath.Join(dir, "pids")
 	file := fmt.Sprintf(`a = core template { template: "x", isolation: "process" }
 p = core exec { command: ["sh", "-c", "sleep 1000 & echo $! $$ >%s; cat"], mode: "lines" }

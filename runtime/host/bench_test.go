@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,14 +43,7 @@ type process struct {
 // spawn starts a component and returns how long it took until it was ready.
 func spawn(t *testing.T, binary, url string, env ...string) (*process, time.Duration) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{addr: l.Addr().String(), log: &componenttest.Buffer{}}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	p := &process{addr: bustest.Nobody(), log: &componenttest.Buffer{}}
 	p.Cmd = exec.Command(binary, "component", "c")
 	p.Stderr = p.log
 	p.Env = append([]string{"COMPONENT_NAME=c", "WW_PROJECT=p", "WOODWORK_MESSAGE_BUS=" + url, "WW_ADDR=" + p.addr, "WW_SECRETS_DIR=" + t.TempDir()}, env...)

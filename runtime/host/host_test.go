@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/bus/bustest"
 	"woodwork.dev/ww/runtime/component"
 	"woodwork.dev/ww/runtime/host"
 	"woodwork.dev/ww/runtime/registry"
@@ -123,15 +124,7 @@ func TestStopBeforeTheBusIsThere(t *testing.T) {
 }
 
 func TestProbe(t *testing.T) {
-	// A port that nobody has opened yet.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := bustest.Nobody() // yet
 	if err := host.Probe(t.Context(), addr, 30*time.Millisecond); err == nil {
 		t.Error("nobody is there, and it is ready")
 	}

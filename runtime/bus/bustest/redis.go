@@ -63,15 +63,6 @@ func NewRedis(t testing.TB, args ...string) *Redis {
 	return nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 // Start starts a server that was killed, on the same address with the same
 // data.
 func (r *Redis) Start() {

@@ -3,7 +3,6 @@ package connect_test
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -52,12 +51,7 @@ func TestOpen(t *testing.T) {
 
 // A bus that can't be reached is an error, of which the password is no part.
 func TestOpenErrors(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := l.Addr().String()
-	l.Close()
+	nobody := bustest.Nobody()
 	for url, want := range map[string]string{
 		"redis://:" + secret + "@" + nobody:   nobody,
 		"nats://u:" + secret + "@" + nobody:   nobody,

@@ -3,7 +3,6 @@ package nats_test
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -18,12 +17,7 @@ const secret = "s3cr3t-p4ss"
 
 func TestOpenErrors(t *testing.T) {
 	locked := start(t, embedded.Options{MemoryOnly: true, Password: "right"})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := l.Addr().String()
-	l.Close()
+	refused := bustest.Nobody()
 	for name, test := range map[string]struct {
 		opts nats.Options
 		want []string

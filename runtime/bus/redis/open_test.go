@@ -3,7 +3,6 @@ package redis_test
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -18,12 +17,7 @@ const secret = "s3cr3t-p4ss"
 func TestOpenErrors(t *testing.T) {
 	locked := bustest.NewRedis(t, "--requirepass", "right")
 	openServer := bustest.StartRedis(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := l.Addr().String()
-	l.Close()
+	refused := bustest.Nobody()
 	for name, test := range map[string]struct {
 		opts redis.Options
 		want []string

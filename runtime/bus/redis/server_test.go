@@ -62,18 +62,13 @@ func certificate(t *testing.T) (cert, key string) {
 
 func TestTLS(t *testing.T) {
 	cert, key := certificate(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(addr)
+	port := bustest.FreePort()
+	addr := net.JoinHostPort("127.0.0.1", port)
 	bustest.NewRedis(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert,
 		"--tls-auth-clients", "no", "--requirepass", secret)
 	roundTrip(t, redis.Options{URL: "rediss://" + addr + "?ca=" + cert, Password: secret})
 
-	_, err = redis.Open(t.Context(), redis.Options{URL: "rediss://:" + secret + "@" + addr})
+	_, err := redis.Open(t.Context(), redis.Options{URL: "rediss://:" + secret + "@" + addr})
 	if err == nil || !strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), secret) {
 		t.Errorf("an authority that nobody knows: %v", err)
 	}
@@ -116,13 +111,8 @@ func TestCluster(t *testing.T) {
 func TestSentinel(t *testing.T) {
 	server := bustest.NewRedis(t)
 	host, port, _ := net.SplitHostPort(server.Addr)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sentinel := l.Addr().String()
-	l.Close()
-	_, sentinelPort, _ := net.SplitHostPort(sentinel)
+	sentinelPort := bustest.FreePort()
+	sentinel := net.JoinHostPort("127.0.0.1", sentinelPort)
 	conf := filepath.Join(t.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor main %s %s 1\n", sentinelPort, host, port)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -138,7 +128,7 @@ func TestSentinel(t *testing.T) {
 	})
 	roundTrip(t, fast("redis+sentinel://"+sentinel+"?master_name=main", "p"))
 
-	_, err = redis.Open(t.Context(), redis.Options{URL: "redis+sentinel://:" + secret + "@" + sentinel})
+	_, err := redis.Open(t.Context(), redis.Options{URL: "redis+sentinel://:" + secret + "@" + sentinel})
 	if err == nil || !strings.Contains(err.Error(), "master_name=NAME") || strings.Contains(err.Error(), secret) {
 		t.Errorf("without a name: %v", err)
 	}

@@ -148,15 +148,8 @@ async def take(i: Input):
 	if err := os.WriteFile(filepath.Join(dir, "app.py"), []byte(app), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_, port, _ := net.SplitHostPort(address) // a listener's
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	port := bustest.FreePort()
+	address := net.JoinHostPort("127.0.0.1", port)
 	cmd := exec.Command(python, "-m", "uvicorn", "app:app", "--port", port, "--workers", strconv.Itoa(workers),
 		"--no-access-log", "--log-level", "warning")
 	var out bytes.Buffer

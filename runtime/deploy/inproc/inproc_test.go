@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
+	"woodwork.dev/ww/runtime/bus/bustest"
 	"woodwork.dev/ww/runtime/bus/memory"
 	"woodwork.dev/ww/runtime/component"
 	"woodwork.dev/ww/runtime/deploy"
@@ -295,12 +296,7 @@ func TestStopLosesNothing(t *testing.T) {
 // TestLateBus: a bus that comes late is waited for, and health says so.
 func TestLateBus(t *testing.T) {
 	w := newWorld(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	addr := bustest.Nobody()
 	w.opts.Servers[0].Addr = addr
 	open, attempts := w.opts.OpenBus, 0
 	w.opts.OpenBus = func(ctx context.Context) (bus.Bus, registry.Registry, error) {
