@@ -7,12 +7,16 @@ import (
 
 const (
 	// readSpacing is, for each consumer of a process, how far apart its reads
-	// and all others' are where they come without end; up to maxSpacing. A read
-	// costs the server as much as ten messages: many consumers who each got one
-	// at a time would leave it no time for anything else. What comes meanwhile
-	// comes with one read. With few consumers nobody waits.
+	// and all others' are where they come without end; up to someSpacing. A read
+	// costs the server as much as ten messages, and this side as well: many
+	// consumers who each got one at a time would leave no time for anything else.
+	// What comes meanwhile comes with one read. With few consumers nobody waits.
 	readSpacing = 10 * time.Microsecond
-	maxSpacing  = 200 * time.Microsecond
+	someSpacing = 200 * time.Microsecond
+	// crowdSpacing is the same for hundreds, up to maxSpacing: the server looks
+	// for the streams of a read among so many then that it takes twice as long.
+	crowdSpacing = 400 * time.Nanosecond
+	maxSpacing   = 400 * time.Microsecond
 	// readBurst is how many may come at once after a rest.
 	readBurst = 50
 )
@@ -35,7 +39,8 @@ func (p *pace) join(readers int) {
 func (p *pace) turn(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	spacing := min(time.Duration(p.readers)*readSpacing, maxSpacing)
+	n := time.Duration(p.readers)
+	spacing := max(min(n*readSpacing, someSpacing), min(n*crowdSpacing, maxSpacing))
 	if earliest := now.Add(-readBurst * spacing); p.next.Before(earliest) {
 		p.next = earliest
 	}

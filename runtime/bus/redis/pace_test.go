@@ -8,7 +8,7 @@ import (
 // After a rest some turns come at once, then they are as far apart as there are
 // readers; no rest saves up more.
 func TestPace(t *testing.T) {
-	for readers, spacing := range map[int]time.Duration{1: readSpacing, 7: 7 * readSpacing, 1000: maxSpacing} {
+	for readers, spacing := range map[int]time.Duration{1: readSpacing, 7: 7 * readSpacing, 400: someSpacing, 750: 750 * crowdSpacing, 5000: maxSpacing} {
 		var p pace
 		p.join(readers + 1)
 		p.join(-1)
