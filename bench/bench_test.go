@@ -92,7 +92,7 @@ func (tb *table) atMost(t *testing.T, name string, limit float64, n int, large, 
 
 // latency compares round trips; without a limit it only tells.
 func (tb *table) latency(t *testing.T, name string, limited bool, ours, bare trips) {
-	const n = 400
+	const n = 2000
 	var ratios50, ratios99 []float64
 	var a50s, b50s, a99s, b99s []time.Duration
 	for range rounds {

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"encoding/json"
-	"runtime"
 	"time"
 
 	"woodwork.dev/ww/runtime/bus"
@@ -44,6 +43,10 @@ const (
 	flowing   = 8
 	flowPause = 20 * time.Microsecond // for each of them
 	maxPause  = 2 * time.Millisecond
+	// Where few come, the server is asked for more when they are handled, or
+	// have taken longer than this: what a handler answers would wait until the
+	// server has looked into all partitions.
+	moment = time.Millisecond
 )
 
 // read hands messages to the lanes until ctx is done.
@@ -87,7 +90,7 @@ func (k *consumer) read(ctx context.Context) {
 			k.dispatch(s)
 		}
 		if n < flowing {
-			runtime.Gosched() // what came begins before the server is asked for more
+			k.window.idle(ctx, timer, moment)
 		} else {
 			rest(ctx, timer, min(time.Duration(n)*flowPause, maxPause))
 		}

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // window bounds what a replica holds in its memory, by number and by size.
@@ -63,5 +64,26 @@ func (w *window) remove(n, bytes int) {
 	select {
 	case w.changed <- struct{}{}:
 	default:
+	}
+}
+
+// idle waits until nothing is held, but no longer than d. Who calls wait calls it,
+// and nobody else.
+func (w *window) idle(ctx context.Context, timer *time.Timer, d time.Duration) {
+	timer.Reset(d)
+	for {
+		w.mu.Lock()
+		n := w.n
+		w.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-w.changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
