@@ -63,6 +63,8 @@ func (e *Engine) classify(err error) (deploy.ErrorKind, string) {
 		return deploy.Conflict, "see what has the name or uses it: 'docker ps -a', 'docker network ls', 'docker volume ls'"
 	case errdefs.IsNotFound(err):
 		return deploy.NotFound, "it may have been removed in the meantime; run the command again"
+	case errdefs.IsInvalidArgument(err):
+		return deploy.Invalid, "the engine doesn't take a value of the configuration: correct what it names"
 	}
 	return deploy.Other, "see the engine's log for more"
 }

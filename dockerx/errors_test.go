@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/containerd/errdefs"
 
 	"woodwork.dev/ww/dockerx/enginetest"
 	"woodwork.dev/ww/runtime/bus/bustest"
@@ -109,6 +110,7 @@ func TestClassify(t *testing.T) {
 		{errors.New(`exec: "sleep 10": executable file not found in $PATH`), deploy.NoProgram, "an item for each word"},
 		{errors.New(`exec: "/run.sh": permission denied: unknown`), deploy.NoProgram, `["sh", "/run.sh"]`},
 		{errors.New("crun: executable file `nope` not found in $PATH: No such file or directory"), deploy.NoProgram, "`command` or `entrypoint`"},
+		{fmt.Errorf("Minimum memory limit allowed is 6MB (%w)", errdefs.ErrInvalidArgument), deploy.Invalid, "correct what it names"},
 		{errors.New("something else"), deploy.Other, "log"},
 	} {
 		kind, remedy := e.classify(tt.err)

@@ -255,6 +255,8 @@ func (r *resolver) component(c *Component) {
 					"resources have no %q", f.Key)
 			case strings.HasPrefix(f.Key, "memory") && !fits(f.Value, size):
 				r.errorf(f.At, "wrong-type", "write a size such as 256m", "%q has to be a size", f.Key)
+			case strings.HasPrefix(f.Key, "memory") && tooLittle(f.Value):
+				r.errorf(f.At, "wrong-value", "write 6m or more; without it there is no limit", "%q has to be 6 MiB or more: engines take no less", f.Key)
 			case f.Key == "cpus" && !fits(f.Value, decimal), f.Key == "pids" && !fits(f.Value, integer):
 				r.errorf(f.At, "wrong-type", "write a number", "%q has to be a number", f.Key)
 			case f.Key == "cpus" && negative(f.Value):
@@ -268,6 +270,13 @@ func negative(v Value) bool {
 	n, ok := v.(json.Number)
 	f, err := n.Float64()
 	return ok && err == nil && f < 0
+}
+
+// tooLittle reports whether a size is below what the engines take. 0 stands for
+// no limit.
+func tooLittle(v Value) bool {
+	n, err := Size(v)
+	return err == nil && 0 < n && n < 6<<20
 }
 
 // checkPort reports two inputs on one port of the host.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -173,7 +175,18 @@ func unknownCommand(c *cli.Context) error {
 		}
 	}
 	err := fmt.Errorf("there is no command %q", name)
-	return &usageError{err, suggestion(name, names, "`"+strings.Join(path, " ")+" --help` lists them")}
+	remedy := suggestion(name, names, "`"+strings.Join(path, " ")+" --help` lists them")
+	return &usageError{err, cmp.Or(inComponent(c), remedy)}
+}
+
+// inComponent is the remedy for what no ww understands in the container of a
+// component, where that stands for another program; empty elsewhere.
+func inComponent(c *cli.Context) string {
+	self := os.Getenv("COMPONENT_NAME")
+	if self == "" || c.Command.Name != "" && c.Command.Name != c.App.Name {
+		return ""
+	}
+	return fmt.Sprintf("the image of a component has no program but ww: `component %s` is what its container runs", self)
 }
 
 // suggestion gives a remedy for a name that isn't one of those known.
@@ -218,5 +231,5 @@ func usage(c *cli.Context, err error, _ bool) error {
 	if value, why, ok := strings.Cut(err.Error(), " for flag -"); ok {
 		err = errors.New(value + " for flag --" + why)
 	}
-	return &usageError{err, remedy}
+	return &usageError{err, cmp.Or(inComponent(c), remedy)}
 }

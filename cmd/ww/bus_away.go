@@ -10,7 +10,6 @@ import (
 
 	"woodwork.dev/ww/model"
 	"woodwork.dev/ww/runtime/bus"
-	"woodwork.dev/ww/runtime/deploy"
 	"woodwork.dev/ww/runtime/plan"
 )
 
@@ -54,7 +53,7 @@ const labelDependsOn = "com.docker.compose.depends_on"
 func busTrouble(cs []plan.Container) string {
 	wanted, there := false, false
 	for _, c := range cs {
-		if c.Labels[deploy.LabelPhase] == string(model.PhaseBus) {
+		if isBus(c) {
 			if c.State != plan.Running {
 				return strings.ToLower(c.Status)
 			}

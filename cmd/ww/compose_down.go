@@ -67,6 +67,11 @@ func (t *tool) down(c *cli.Context) error {
 	} else {
 		opts.Keep = slices.Concat(off, others)
 	}
+	if busGoes(r.have, opts.Keep) && !dryRun(c) {
+		if lives := t.livesOnBus(c, r.name); lives != nil {
+			return lives
+		}
+	}
 	var inUse []string
 	if opts.Images, inUse, err = r.images(c.Context, c.String("rmi"), opts.Keep); err != nil {
 		return err
@@ -77,7 +82,7 @@ func (t *tool) down(c *cli.Context) error {
 	}
 	progress := t.progressOf(r.name, r.phase, c.Bool("quiet"))
 	drain := t.newDrain(r, durationOf(c, "drain"))
-	if slices.ContainsFunc(opts.Keep, func(ctr plan.Container) bool { return ctr.Labels[deploy.LabelPhase] == string(model.PhaseBus) }) {
+	if slices.ContainsFunc(opts.Keep, isBus) {
 		drain = nil // the bus stays, and keeps what waits
 	}
 	opts.Drain = drain != nil
@@ -109,6 +114,13 @@ func (t *tool) down(c *cli.Context) error {
 		progress.total(p)
 	}
 	return t.drainResult(drain, opts.Volumes)
+}
+
+func isBus(c plan.Container) bool { return c.Labels[deploy.LabelPhase] == string(model.PhaseBus) }
+
+// busGoes reports whether there is a bus, and it isn't kept.
+func busGoes(have plan.Observed, keep []plan.Container) bool {
+	return slices.ContainsFunc(have.Containers, isBus) && !slices.ContainsFunc(keep, isBus)
 }
 
 // others lists the containers of services that a compose file doesn't name:

@@ -38,7 +38,7 @@ type drainer struct {
 // or no component that could work.
 func (t *tool) newDrain(r *running, budget time.Duration) *drainer {
 	bus := slices.ContainsFunc(r.have.Containers, func(c plan.Container) bool {
-		return c.Labels[deploy.LabelPhase] == string(model.PhaseBus) && c.State == plan.Running
+		return isBus(c) && c.State == plan.Running
 	})
 	if !bus || budget <= 0 {
 		return nil

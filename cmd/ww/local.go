@@ -36,7 +36,8 @@ type notice struct {
 	Project    string         `json:"project"`
 	PID        int            `json:"pid"`
 	Socket     string         `json:"socket"`
-	Components []noticedChild `json:"components"` // of the whole file
+	Bus        bool           `json:"bus,omitempty"` // that is a container of the project
+	Components []noticedChild `json:"components"`    // of the whole file
 }
 
 // noticedChild is one component of a system.
@@ -80,7 +81,7 @@ func openDoor(s *assembly, running *inproc.System) (*localDoor, error) {
 	if err := errors.Join(os.MkdirAll(folder, 0o700), os.Chmod(folder, 0o700)); err != nil {
 		return nil, err
 	}
-	n := notice{Project: s.Name, PID: os.Getpid()}
+	n := notice{Project: s.Name, PID: os.Getpid(), Bus: s.busInside()}
 	addresses := addressesOf(running)
 	d := &localDoor{open: running.Bus, parts: running.Parts}
 	for _, c := range s.Model.Components {

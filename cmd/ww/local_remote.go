@@ -101,6 +101,26 @@ func (t *tool) runsAlready(c *cli.Context, project string, starts func(name stri
 	return nil
 }
 
+// livesOnBus tells of a process of this folder with components whose bus is a
+// container of a project; nil where there is none.
+func (t *tool) livesOnBus(c *cli.Context, project string) *runningError {
+	for _, n := range t.noticesOf(c, project) {
+		var here []string
+		for _, child := range n.Components {
+			if n.Bus && child.Here {
+				here = append(here, child.Name)
+			}
+		}
+		if len(here) > 0 {
+			return &runningError{
+				fmt.Sprintf("`ww up` (process %d) is running %s, and %s in it would lose the bus", n.PID, n.Project, strings.Join(here, ", ")),
+				"Ctrl-C there takes all of it down, in order",
+			}
+		}
+	}
+	return nil
+}
+
 // throughProcess is the bus of a system that runs in a process.
 func (t *tool) throughProcess(n *notice) *remote {
 	r := &remote{

@@ -62,7 +62,7 @@ func (t *tool) app() *cli.App {
 			t.sendCommand(), t.chatCommand(),
 			t.busCommand(), t.traceCommand(), t.servicesCommand(), t.systemTopCommand(),
 			t.checkCommand(), t.fmtCommand(), t.graphCommand(), t.doctorCommand(),
-			t.helpCommand(), t.completionCommand(), t.completeCommand(), t.manCommand(),
+			t.versionCommand(), t.helpCommand(), t.completionCommand(), t.completeCommand(), t.manCommand(),
 			t.componentCommand(), t.healthCommand(), t.busAgentCommand(),
 		},
 		// Exit codes are mapped in one place: report.

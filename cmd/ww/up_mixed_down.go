@@ -67,6 +67,9 @@ func (m *mixed) look(since time.Time) (*outlook, error) {
 	case m.c.Context.Err() != nil:
 	case w.failed != nil:
 		return out, w.failed
+	case ended.all && m.inside:
+		return out, &deploy.ComponentError{Service: model.BusService, Exited: true, Started: true,
+			Reason: "has ended with all other containers: another command stopped or removed them", Remedy: "the system went down with it: `ww up` starts it again"}
 	case ended.all:
 		fmt.Fprintln(t.err, "all containers have ended")
 	case gone != nil:

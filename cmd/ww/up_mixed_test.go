@@ -141,3 +141,33 @@ func TestAsDocker(t *testing.T) {
 	signal(os.Interrupt)
 	s.endsWith(out, ended, exitOK)
 }
+
+// TestMixedBusGoes: what takes the bus from those in the process is refused, and
+// where something else has taken it, that is a failure.
+func TestMixedBusGoes(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, "mixed-bus", map[string]string{"main.ww": `
+in = core template { template: "{{ .payload }}", to: work }
+work = core template { template: "{{ .payload }}!" }
+agents = docker { components = [work] }
+`})
+	out, _, ended := s.upInForeground()
+	for _, args := range [][]string{{"down"}, {"down", "-v", "message-bus"}} {
+		code, stderr := s.exit(append([]string{"compose"}, args...)...)
+		if code != exitFailed || !strings.Contains(stderr, "is running "+s.name+", and in in it would lose the bus") || !strings.Contains(stderr, "Ctrl-C") {
+			t.Errorf("%s: exit code %d\n%s", args, code, stderr)
+		}
+	}
+	if plan := s.ww("compose", "--dry-run", "down"); !strings.Contains(plan, "message-bus") {
+		t.Errorf("it isn't told what would go:\n%s", plan)
+	}
+	all := strings.Fields(docker(t, "ps", "-q", "--filter", "label=com.docker.compose.project="+s.name))
+	if len(all) != 2 {
+		t.Fatalf("there are %d containers", len(all))
+	}
+	docker(t, append([]string{"rm", "-f", "-v"}, all...)...)
+	s.endsWith(out, ended, exitComponent)
+	if !strings.Contains(out.String(), "message-bus has ended with all other containers") {
+		t.Errorf("it isn't told what happened:\n%s", out.String())
+	}
+}
