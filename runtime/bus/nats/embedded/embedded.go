@@ -143,10 +143,18 @@ func (l logger) say(level slog.Level, format string, v ...any) {
 }
 
 func (l logger) Noticef(format string, v ...any) { l.say(slog.LevelInfo, format, v...) }
-func (l logger) Warnf(format string, v ...any)   { l.say(slog.LevelWarn, format, v...) }
-func (l logger) Errorf(format string, v ...any)  { l.say(slog.LevelError, format, v...) }
-func (l logger) Debugf(format string, v ...any)  { l.say(slog.LevelDebug, format, v...) }
-func (l logger) Tracef(format string, v ...any)  { l.say(slog.LevelDebug, format, v...) }
+
+// Warnf leaves out what the server thinks of settings that are ours: nobody who
+// reads it could change them.
+func (l logger) Warnf(format string, v ...any) {
+	if !strings.HasPrefix(format, "Plaintext passwords detected") && !strings.HasPrefix(format, "Maximum payloads over ") {
+		l.say(slog.LevelWarn, format, v...)
+	}
+}
+
+func (l logger) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v...) }
+func (l logger) Debugf(format string, v ...any) { l.say(slog.LevelDebug, format, v...) }
+func (l logger) Tracef(format string, v ...any) { l.say(slog.LevelDebug, format, v...) }
 func (l logger) Fatalf(format string, v ...any) {
 	l.say(slog.LevelError, format, v...)
 	select {

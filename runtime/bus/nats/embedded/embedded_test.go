@@ -1,7 +1,9 @@
 package embedded_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,11 +40,14 @@ func connect(t *testing.T, s *embedded.Server, opts ...nats.Option) jetstream.Je
 	return js
 }
 
-// What was acknowledged is there after a restart, and only in its store.
+// What was acknowledged is there after a restart, and only in its store; nothing
+// of what is usual is worth a warning.
 func TestKeeps(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	o := embedded.Options{StoreDir: t.TempDir(), Password: "secret"}
+	var warnings bytes.Buffer
+	o := embedded.Options{StoreDir: t.TempDir(), Password: "secret",
+		Log: slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	who := nats.UserInfo("ww", "secret")
 	s := start(t, o)
 	js := connect(t, s, who)
@@ -53,6 +58,9 @@ func TestKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Shutdown()
+	if warnings.Len() > 0 {
+		t.Errorf("warnings: %s", &warnings)
+	}
 	stream, err := connect(t, start(t, o), who).Stream(ctx, "s")
 	if err != nil {
 		t.Fatal(err)
