@@ -65,6 +65,7 @@ func (t *tool) plan(c *cli.Context, format string) error {
 	if len(p.Diverged) > 0 {
 		fmt.Fprintf(t.err, "note: the configuration of %s changed; `up` asks before it makes that anew, which loses what it holds, or takes --yes\n", volumeNames(p.Diverged))
 	}
+	t.noteOrphans(req, p)
 	if p.Changes() == 0 {
 		p.Steps = nil // what is left is to wait for the engine's first health checks
 	}

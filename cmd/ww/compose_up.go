@@ -171,9 +171,7 @@ func (t *tool) up(c *cli.Context) error {
 	leaving := t.drainsOrphans(d, &req)
 	res, err := deploy.Up(c.Context, d, req)
 	progress.end()
-	if len(res.Plan.Orphans) > 0 && !req.Options.RemoveOrphans && (t.meant == nil || t.meant.only == "") {
-		fmt.Fprintf(t.err, "note: left over from services that the file has no more: %s; --remove-orphans removes that\n", containerNames(res.Plan.Orphans))
-	}
+	t.noteOrphans(req, res.Plan)
 	if err != nil {
 		return t.failedUp(c, res, err)
 	}
@@ -390,4 +388,12 @@ func (t *tool) takeDownIn(ctx context.Context, d *dockerx.Engine, p *types.Proje
 		err = t.drainResult(drain, false)
 	}
 	return err
+}
+
+// noteOrphans tells what stays of services that the file has no more. Who runs one
+// part of a system knows that there are others.
+func (t *tool) noteOrphans(req deploy.UpRequest, p plan.Plan) {
+	if len(p.Orphans) > 0 && !req.Options.RemoveOrphans && (t.meant == nil || t.meant.only == "") {
+		fmt.Fprintf(t.err, "note: left over from services that the file has no more: %s; --remove-orphans removes that\n", containerNames(p.Orphans))
+	}
 }

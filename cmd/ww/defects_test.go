@@ -210,3 +210,19 @@ func TestScaleFails(t *testing.T) {
 		}
 	}
 }
+
+// TestOrphansAreTold: what the file has no more is told by a plan as by an up.
+func TestOrphansAreTold(t *testing.T) {
+	newFaked(t, apps(nil), map[string]string{"compose.yml": "services:\n  a: {image: 'app:1'}\n  b: {image: 'app:1'}\n"})
+	mustWW(t, "compose", "up", "-d", "--quiet")
+	rewrite(t, "compose.yml", "  b: {image: 'app:1'}\n", "")
+	const note = "note: left over from services that the file has no more: p-b-1; --remove-orphans removes that"
+	for _, args := range [][]string{{"plan"}, {"up", "-d"}} {
+		if _, _, stderr := ww(append([]string{"compose"}, args...)...); !strings.Contains(stderr, note) {
+			t.Errorf("%s: %s", args, stderr)
+		}
+	}
+	if _, out, stderr := ww("compose", "plan", "--remove-orphans"); strings.Contains(stderr, note) || !strings.Contains(out, "p-b-1") {
+		t.Errorf("%s%s", out, stderr)
+	}
+}
