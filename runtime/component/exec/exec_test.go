@@ -75,6 +75,12 @@ func linesProgram() {
 			os.Exit(3)
 		case "hang":
 			select {}
+		case "plain":
+			fmt.Println("HELLO")
+			select {}
+		case "nameless":
+			fmt.Println(`{"payload": "HELLO"}`)
+			select {}
 		case "hog":
 			hog()
 		case "endless line":
@@ -304,6 +310,14 @@ func TestLinesTimeout(t *testing.T) {
 	}
 	if got, err := in.Handle(t.Context(), message(`"alive"`), &componenttest.Out{}); err != nil || string(got) != `"alive"` {
 		t.Errorf("after it was killed: %s, %v", got, err)
+	}
+	for in, want := range map[string]string{
+		"plain": "gave no answer within 1s; it wrote a line that is no answer: HELLO", "nameless": `no answer: {"payload": "HELLO"}`,
+	} {
+		h, _ := lines(t, "1s")
+		if _, err := h.Handle(t.Context(), message(`"`+in+`"`), &componenttest.Out{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", in, err)
+		}
 	}
 }
 

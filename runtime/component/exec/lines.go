@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +49,7 @@ type run struct {
 	mu    sync.Mutex
 	last  int
 	calls map[string]*call
+	odd   string // the last line that is no answer
 }
 
 // call is a message that waits for its answer.
@@ -162,13 +164,13 @@ func (w *worker) handle(ctx context.Context, m bus.Message, out component.Out) (
 	// that also ends a write that it doesn't read.
 	defer context.AfterFunc(ctx, p.kill)()
 	if err := p.send(request{id, m.SessionID, m.Sender, m.Payload}); err != nil {
-		return nil, w.broken(ctx, err)
+		return nil, w.broken(ctx, p, err)
 	}
 	for {
 		r, err := p.next(c)
 		switch {
 		case err != nil:
-			return nil, w.broken(ctx, err)
+			return nil, w.broken(ctx, p, err)
 		case r.Error != nil:
 			return nil, r.err()
 		case r.Chunk == nil && string(r.Payload) == "null":
@@ -223,12 +225,29 @@ func (r response) err() error {
 	return errors.New(*r.Error)
 }
 
-// broken is why there is no answer: the time was over, or the program died.
-func (w *worker) broken(ctx context.Context, err error) error {
+// broken is why there is no answer: the time was over, or the program died. What
+// it wrote that is no answer may have been meant as one.
+func (w *worker) broken(ctx context.Context, p *run, err error) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		err = context.Cause(ctx)
+	} else {
+		err = fmt.Errorf("%s: %w", w.program.args[0], err)
 	}
-	return fmt.Errorf("%s: %w", w.program.args[0], err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.odd != "" {
+		err = fmt.Errorf("%w; it wrote a line that is no answer: %s", err, p.odd)
+	}
+	return err
+}
+
+// strange keeps a line that is no answer, and logs it.
+func (p *run) strange(line []byte, err error) {
+	text := strings.ToValidUTF8(string(line[:min(len(line), 200)]), "\uFFFD")
+	p.log.Warn("a line of the program is no answer", "error", err, "line", text)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.odd = text
 }
 
 func (p *run) enter() (string, *call) {
@@ -266,13 +285,17 @@ func (p *run) send(r request) error {
 func (p *run) receive(line []byte) {
 	var r response
 	if err := json.Unmarshal(line, &r); err != nil {
-		p.log.Warn("a line of the program is no answer", "error", err, "line", string(line[:min(len(line), 200)]))
+		p.strange(line, err)
 		return
 	}
 	p.mu.Lock()
 	c := p.calls[r.ID]
 	p.mu.Unlock()
-	if c == nil {
+	switch {
+	case c == nil && r.ID == "":
+		p.strange(line, errors.New(`it has no "id"`))
+		return
+	case c == nil:
 		p.log.Warn("the program answered what nobody waits for", "id", r.ID)
 		return
 	}
