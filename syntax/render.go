@@ -91,7 +91,7 @@ func (r *renderer) entry(sp Span, style, label, message string) {
 	}
 	r.buf.WriteString(r.paint(style, label+":") + " " + printable(message) + "\n")
 	src, ok := r.sources[sp.File]
-	if !ok || sp.Start.Line == 0 || sp.Start.Offset < 0 || sp.Start.Offset > len(src) {
+	if !ok || len(src) == 0 || sp.Start.Line == 0 || sp.Start.Offset < 0 || sp.Start.Offset > len(src) {
 		return
 	}
 	line, indent, width := excerpt(src, sp)

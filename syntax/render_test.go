@@ -48,9 +48,10 @@ func TestRenderOddSpans(t *testing.T) {
 		"negative":      {Span{"f", at(1, 1, -1), at(1, 1, 0)}, "f:1:1: error: m\n"},
 		"reversed":      {Span{"f", at(2, 1, 5), at(1, 1, 0)}, "f:2:1: error: m\ntwo\n^\n"},
 		"file only":     {Span{File: "f"}, "f: error: m\n"},
+		"nothing in it": {Span{"empty", at(1, 1, 0), at(1, 1, 0)}, "empty:1:1: error: m\n"},
 	} {
 		var b strings.Builder
-		if err := Render(&b, Diagnostics{{Severity: Error, Message: "m", Span: test.span}}, map[string][]byte{"f": src}, false); err != nil {
+		if err := Render(&b, Diagnostics{{Severity: Error, Message: "m", Span: test.span}}, map[string][]byte{"f": src, "empty": {}}, false); err != nil {
 			t.Fatal(err)
 		}
 		if b.String() != test.want {
