@@ -161,11 +161,9 @@ agents = docker { components = [work] }
 	if plan := s.ww("compose", "--dry-run", "down"); !strings.Contains(plan, "message-bus") {
 		t.Errorf("it isn't told what would go:\n%s", plan)
 	}
-	all := strings.Fields(docker(t, "ps", "-q", "--filter", "label=com.docker.compose.project="+s.name))
-	if len(all) != 2 {
-		t.Fatalf("there are %d containers", len(all))
+	for _, service := range []string{"work", "message-bus"} {
+		docker(t, "stop", s.name+"-"+service+"-1")
 	}
-	docker(t, append([]string{"rm", "-f", "-v"}, all...)...)
 	s.endsWith(out, ended, exitComponent)
 	if !strings.Contains(out.String(), "message-bus has ended with all other containers") {
 		t.Errorf("it isn't told what happened:\n%s", out.String())
