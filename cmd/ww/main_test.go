@@ -294,10 +294,23 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 			label := "label=com.docker.compose.project=" + ts.Getenv("COMPOSE_PROJECT_NAME")
 			out, err := exec.Command("docker", append(strings.Fields(list), "--filter", label)...).Output()
 			ts.Check(err)
-			if len(out) > 0 {
+			for _, id := range strings.Fields(string(out)) {
+				if strings.HasPrefix(list, "network") && keptByEngine(id) {
+					ts.Logf("a defect of the engine keeps the network %s", id)
+					continue
+				}
 				ts.Fatalf("docker %s: %s", list, out)
 			}
 		}
+	},
+	// down [FLAG…] is `ww compose down`, which has to do all that the engine can.
+	"down": func(ts *testscript.TestScript, neg bool, args []string) {
+		err := ts.Exec("ww", append([]string{"compose", "down"}, args...)...)
+		if err != nil && strings.Contains(ts.ReadFile("stderr"), keptNetwork) {
+			ts.Logf("a defect of the engine keeps a network")
+			return
+		}
+		ts.Check(err)
 	},
 	// occupy opens $PORT until the script ends.
 	"occupy": func(ts *testscript.TestScript, neg bool, args []string) {

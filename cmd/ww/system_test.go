@@ -52,11 +52,13 @@ func (s *system) ww(args ...string) string {
 	return string(out)
 }
 
+const keptNetwork = "the engine counts endpoints on it that no container has any more"
+
 // miscounted reports whether a command says that the engine counts endpoints on a
 // network that no container has: that is none of ww's, which says so.
 func (s *system) miscounted(out string) bool {
 	s.t.Helper()
-	is := strings.Contains(out, "the engine counts endpoints on it that no container has any more")
+	is := strings.Contains(out, keptNetwork)
 	if is {
 		s.t.Log("a defect of the engine keeps a network:\n" + out)
 	}
