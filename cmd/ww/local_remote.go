@@ -85,13 +85,7 @@ func readNotice(file string) *notice {
 // that are to be started run; nil where there is none.
 func (t *tool) runsAlready(c *cli.Context, project string, starts func(name string) bool) *runningError {
 	for _, n := range t.noticesOf(c, project) {
-		var twice []string
-		for _, child := range n.Components {
-			if child.Here && starts(child.Name) {
-				twice = append(twice, child.Name)
-			}
-		}
-		if len(twice) > 0 {
+		if twice := n.here(starts); len(twice) > 0 {
 			return &runningError{
 				fmt.Sprintf("`ww up` (process %d) is running %s, and %s in it: they would run twice", n.PID, n.Project, strings.Join(twice, ", ")),
 				"Ctrl-C ends it there; another --project-name makes this a system of its own",
@@ -101,17 +95,21 @@ func (t *tool) runsAlready(c *cli.Context, project string, starts func(name stri
 	return nil
 }
 
+// here lists those of some components that run in the process.
+func (n *notice) here(which func(name string) bool) (names []string) {
+	for _, child := range n.Components {
+		if child.Here && which(child.Name) {
+			names = append(names, child.Name)
+		}
+	}
+	return names
+}
+
 // livesOnBus tells of a process of this folder with components whose bus is a
 // container of a project; nil where there is none.
 func (t *tool) livesOnBus(c *cli.Context, project string) *runningError {
 	for _, n := range t.noticesOf(c, project) {
-		var here []string
-		for _, child := range n.Components {
-			if n.Bus && child.Here {
-				here = append(here, child.Name)
-			}
-		}
-		if len(here) > 0 {
+		if here := n.here(func(string) bool { return n.Bus }); len(here) > 0 {
 			return &runningError{
 				fmt.Sprintf("`ww up` (process %d) is running %s, and %s in it would lose the bus", n.PID, n.Project, strings.Join(here, ", ")),
 				"Ctrl-C there takes all of it down, in order",
