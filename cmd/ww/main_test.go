@@ -193,22 +193,32 @@ func removeImages(which func(image, project string) bool) {
 // leftovers lists what there is of a project.
 func leftovers(t testing.TB, name string) string {
 	t.Helper()
+	all, err := remaining(name, t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// remaining lists what there is of a project, but for networks that the engine
+// can't remove: those are logged.
+func remaining(name string, logf func(format string, args ...any)) (string, error) {
 	label := "label=com.docker.compose.project=" + name
 	var all []string
 	for _, list := range []string{"ps -aq", "network ls -q", "volume ls -q"} {
 		out, err := exec.Command("docker", append(strings.Fields(list), "--filter", label)...).CombinedOutput()
 		if err != nil {
-			t.Fatalf("docker %s: %v\n%s", list, err, out)
+			return "", fmt.Errorf("docker %s: %w\n%s", list, err, out)
 		}
 		for _, id := range strings.Fields(string(out)) {
 			if strings.HasPrefix(list, "network") && keptByEngine(id) {
-				t.Log("a defect of the engine keeps the network " + id)
+				logf("a defect of the engine keeps the network %s", id)
 				continue
 			}
 			all = append(all, id)
 		}
 	}
-	return strings.Join(all, " ")
+	return strings.Join(all, " "), nil
 }
 
 // keptByEngine reports whether an engine doesn't remove a network, for endpoints
@@ -290,17 +300,10 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"registry": startRegistry,
 	// gone checks that there is nothing of the script's project.
 	"gone": func(ts *testscript.TestScript, neg bool, args []string) {
-		for _, list := range []string{"ps -aq", "network ls -q", "volume ls -q"} {
-			label := "label=com.docker.compose.project=" + ts.Getenv("COMPOSE_PROJECT_NAME")
-			out, err := exec.Command("docker", append(strings.Fields(list), "--filter", label)...).Output()
-			ts.Check(err)
-			for _, id := range strings.Fields(string(out)) {
-				if strings.HasPrefix(list, "network") && keptByEngine(id) {
-					ts.Logf("a defect of the engine keeps the network %s", id)
-					continue
-				}
-				ts.Fatalf("docker %s: %s", list, out)
-			}
+		left, err := remaining(ts.Getenv("COMPOSE_PROJECT_NAME"), ts.Logf)
+		ts.Check(err)
+		if left != "" {
+			ts.Fatalf("left: %s", left)
 		}
 	},
 	// down [FLAG…] is `ww compose down`, which has to do all that the engine can.
